@@ -1,0 +1,41 @@
+"""The integer intermediate representation; ``docs/ir.md`` is its specification."""
+
+from vitgen.ir.graph import Graph, GraphBuilder
+from vitgen.ir.ops import (
+    FIXED,
+    OPS,
+    POT,
+    SCHEME_NAMES,
+    Add,
+    Gelu,
+    LayerNorm,
+    Linear,
+    MatMulAV,
+    MatMulQK,
+    Op,
+    Softmax,
+)
+from vitgen.ir.storage import dump, load
+from vitgen.ir.tensor import Interval, Tensor, full_range
+
+__all__ = [
+    "FIXED",
+    "OPS",
+    "POT",
+    "SCHEME_NAMES",
+    "Add",
+    "Gelu",
+    "Graph",
+    "GraphBuilder",
+    "Interval",
+    "LayerNorm",
+    "Linear",
+    "MatMulAV",
+    "MatMulQK",
+    "Op",
+    "Softmax",
+    "Tensor",
+    "dump",
+    "full_range",
+    "load",
+]

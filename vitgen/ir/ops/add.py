@@ -1,0 +1,32 @@
+"""Residual addition: same scale, saturating by definition."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vitgen.ir.ops.base import Op
+from vitgen.ir.tensor import Interval, Tensor, full_range
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Op):
+    """``clamp(a + b)`` to the symmetric range of the output; inputs ``(stream, increment)``."""
+
+    kind: ClassVar[str] = "add"
+
+    def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
+        a, b = inputs
+        self.require(
+            a.shape == b.shape == output.shape,
+            f"shapes {a.shape}, {b.shape} and {output.shape} differ.",
+            "A residual addition keeps its shape.",
+        )
+        self.require(
+            a.scale == b.scale == output.scale,
+            f"scales {a.scale}, {b.scale} and {output.scale} differ.",
+            "The residual stream has one scale.",
+        )
+        bound = full_range(output.bits)
+        low = max(a.interval.lo + b.interval.lo, bound.lo)
+        high = min(a.interval.hi + b.interval.hi, bound.hi)
+        return Interval(low, high)

@@ -1,0 +1,35 @@
+"""Softmax over the keys of a score tensor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vitgen.arith.softmax import MAX_KEYS
+from vitgen.ir.ops.base import Op
+from vitgen.ir.tensor import Interval, Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(Op):
+    """``arith.softmax`` along the keys; the input's ``fraction`` is its binary point."""
+
+    kind: ClassVar[str] = "softmax"
+
+    def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
+        (x,) = inputs
+        self.require(
+            x.fraction is not None and 8 <= x.fraction <= 12,
+            f"the scores have {x.fraction} fractional bits.",
+            "Softmax takes 8 to 12.",
+        )
+        self.require(
+            x.features <= MAX_KEYS,
+            f"{x.features} keys are too many.",
+            f"The sum of the exponentials is exact up to {MAX_KEYS} keys.",
+        )
+        self.require(
+            output.shape == x.shape and output.bits <= 8,
+            f"the output is {output.shape} of {output.bits} bits for {x.shape}.",
+            "Softmax keeps its shape and gives at most 8 bits.",
+        )
+        return Interval(0, (1 << (output.bits - 1)) - 1)

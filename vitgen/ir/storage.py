@@ -1,0 +1,114 @@
+"""A graph on disk: ``ir.json`` for the structure, ``ir.npz`` for the arrays."""
+
+import dataclasses
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitgen.errors import VitgenError
+from vitgen.ir.graph import Graph
+from vitgen.ir.ops.base import OPS, Array, Op
+from vitgen.ir.tensor import Interval, Tensor
+
+FORMAT = 1
+
+
+def _op_to_json(op: Op) -> dict[str, Any]:
+    record: dict[str, Any] = {"kind": op.kind}
+    for field in dataclasses.fields(op):
+        value = getattr(op, field.name)
+        if isinstance(value, np.ndarray):
+            value = {"array": f"{op.name}/{field.name}"}
+        record[field.name] = value
+    return record
+
+
+def to_json(graph: Graph) -> dict[str, Any]:
+    """Structure of the graph as JSON values; arrays are referred to by name."""
+    return {
+        "format": FORMAT,
+        "name": graph.name,
+        "input": graph.input,
+        "output": graph.output,
+        "meta": graph.meta,
+        "tensors": [dataclasses.asdict(t) for t in graph.tensors.values()],
+        "constants": sorted(graph.constants),
+        "ops": [_op_to_json(op) for op in graph.ops],
+    }
+
+
+def arrays_of(graph: Graph) -> dict[str, Array]:
+    """All arrays of the graph under the names that :func:`to_json` refers to."""
+    arrays = {f"{op.name}/{name}": array for op in graph.ops for name, array in op.arrays()}
+    arrays.update({f"constant/{name}": data for name, data in graph.constants.items()})
+    return arrays
+
+
+def dump(graph: Graph) -> dict[str, bytes]:
+    """The two files by name, the same bytes for the same graph."""
+    text = json.dumps(to_json(graph), indent=1, sort_keys=False)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in sorted(arrays_of(graph).items()):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(name + ".npy"), member.getvalue())
+    return {"ir.json": text.encode() + b"\n", "ir.npz": buffer.getvalue()}
+
+
+def _op_from_json(record: dict[str, Any], arrays: dict[str, Array]) -> Op:
+    fields = dict(record)
+    kind = fields.pop("kind")
+    if kind not in OPS or kind.startswith("_"):
+        raise VitgenError(f"Unknown op {kind!r} in the IR.", f"Known ops: {', '.join(known())}.")
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            fields[name] = arrays[value["array"]]
+    fields["inputs"] = tuple(fields["inputs"])
+    return OPS[kind](**fields)
+
+
+def known() -> list[str]:
+    """Kinds of op that can be read."""
+    return sorted(kind for kind in OPS if not kind.startswith("_"))
+
+
+def load(directory: Path) -> Graph:
+    """Read what :func:`dump` wrote and prove it again.
+
+    Raises
+    ------
+    VitgenError : a file is missing, truncated, of another format, or the graph does not prove.
+    """
+    try:
+        record = json.loads((directory / "ir.json").read_text())
+        with np.load(directory / "ir.npz", allow_pickle=False) as archive:
+            arrays: dict[str, Array] = dict(archive)
+        if record["format"] != FORMAT:
+            raise VitgenError(
+                f"ir.json has format {record['format']}, this vitgen reads {FORMAT}.",
+                "Build again with this version.",
+            )
+        tensors = {}
+        for t in record["tensors"]:
+            t = dict(t, shape=tuple(t["shape"]), interval=Interval(*t["interval"]))
+            tensors[t["name"]] = Tensor(**t)
+        graph = Graph(
+            record["name"],
+            tensors,
+            tuple(_op_from_json(op, arrays) for op in record["ops"]),
+            record["input"],
+            record["output"],
+            {name: arrays[f"constant/{name}"] for name in record["constants"]},
+            record["meta"],
+        )
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise VitgenError(
+            f"The IR in {directory} cannot be read: {error}.", "Build again."
+        ) from error
+    graph.prove()
+    return graph
