@@ -1,0 +1,1 @@
+"""From an IR graph and a board to an accelerator: shape, schedule, program, memory map, cost."""

@@ -1,0 +1,266 @@
+"""Processes and streams of the accelerator as data: one list for the top function, the stitcher of
+the open road, the FIFO report and the cost model.
+
+A name in ``args`` is a stream, a bank port, a DRAM pointer or a scalar. Things that exist once per
+token group (or weight port) are arrays; ``name[]`` passes the element of the process's own group,
+plain ``name`` passes the whole array (or the single one).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vitgen.design.engine import BURST_DEPTH, COMMAND_DEPTH, WORD_DEPTH, Engine
+from vitgen.design.isa import DONE_DEPTH
+
+
+class Per(Enum):
+    """How often a process or stream exists."""
+
+    ACCELERATOR = "accelerator"
+    GROUP = "group"
+    PORT = "port"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A FIFO between two processes.
+
+    Parameters
+    ----------
+    name : C++ identifier.
+    type : C++ type of its values.
+    depth : values that it holds.
+    per : whether it is one stream or an array of them.
+    why : the bound behind the depth.
+    """
+
+    name: str
+    type: str
+    depth: int
+    per: Per
+    why: str
+
+
+@dataclass(frozen=True)
+class Process:
+    """A call of the top function; ``file`` is the template that defines ``function``."""
+
+    function: str
+    file: str
+    per: Per
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Activation RAM of one token group, seen through a read and a write port."""
+
+    name: str
+    type: str
+    depth: int
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A DRAM buffer behind an m_axi bundle of its own; ``per`` PORT for the striped weights."""
+
+    name: str
+    per: Per
+    written: bool
+
+
+_COMMANDS = {
+    Per.ACCELERATOR: (
+        "gather", "replay", "key", "turn", "value", "select", "param", "load", "store",
+    ),
+    Per.GROUP: (
+        "feed", "array", "requant", "gelu", "softmax_max", "softmax_exp", "softmax_recip",
+        "softmax_scale", "residual", "norm_sum", "norm_root", "norm_scale", "act_write",
+        "key_write", "value_write", "prob_write",
+    ),
+}
+
+_COMMAND_TYPES = {
+    "softmax_max": "softmax_command",
+    "softmax_exp": "softmax_command",
+    "softmax_recip": "softmax_command",
+    "softmax_scale": "softmax_command",
+    "norm_sum": "norm_command",
+    "norm_root": "norm_command",
+    "norm_scale": "norm_command",
+    "key_write": "write_command",
+    "value_write": "write_command",
+    "prob_write": "prob_write_command",
+}
+
+_DONE = {
+    Per.ACCELERATOR: ("key", "turn", "store"),
+    Per.GROUP: ("feed", "act_write", "key_write", "value_write", "prob_write", "residual"),
+}
+
+
+def streams(engine: Engine) -> list[Stream]:
+    """Every stream of the accelerator."""
+    one, group, port = Per.ACCELERATOR, Per.GROUP, Per.PORT
+    pace = "both ends move one word per beat"
+    burst = "two DRAM bursts of 16 beats"
+    few = "commands issued ahead of their data"
+    found = []
+    for per, names in _COMMANDS.items():
+        for name in names:
+            kind = _COMMAND_TYPES.get(name, f"{name}_command")
+            found.append(Stream(f"{name}_command", kind, COMMAND_DEPTH, per, few))
+    for per, names in _DONE.items():
+        for name in names:
+            found.append(Stream(f"{name}_done", "done_t", DONE_DEPTH, per,
+                                "the scheduler's waits keep fewer uncollected"))
+    for name, per in (("program", one), ("param", one), ("image", one), ("constant", one),
+                      ("weight", port)):
+        found.append(Stream(f"{name}_request", "dma_request", COMMAND_DEPTH, per, few))
+        found.append(Stream(f"{name}_beats", "beat_t", BURST_DEPTH, per, burst))
+    found += [
+        Stream("output_request", "dma_request", COMMAND_DEPTH, one, few),
+        Stream("output_beats", "beat_t", BURST_DEPTH, one, burst),
+        Stream("weight_words", "row_word", engine.weight_fifo, one,
+               "words fetched ahead while a tile is replayed for its other token tiles"),
+        Stream("weight_rows", "row_word", WORD_DEPTH, one, pace),
+        Stream("key_rows", "row_word", WORD_DEPTH, one, pace),
+        Stream("turned_rows", "row_word", engine.max_tokens, one,
+               "the values of the next head, transposed while this head is replayed"),
+        Stream("value_rows", "row_word", WORD_DEPTH, one, pace),
+        Stream("rows", "row_word", WORD_DEPTH, group, pace),
+        Stream("gemm_params", "param", WORD_DEPTH, group, pace),
+        Stream("norm_params", "param", WORD_DEPTH, group, pace),
+        Stream("load_act", "tagged_act", WORD_DEPTH, group, pace),
+        Stream("load_residual", "tagged_post", WORD_DEPTH, group, pace),
+        Stream("acts", "act_word", WORD_DEPTH, group, pace),
+        Stream("sums", "acc_word", 2 * WORD_DEPTH, group, "rows that drain while one is requantized"),
+        Stream("requant_act", "tagged_act", WORD_DEPTH, group, pace),
+        Stream("requant_key", "tagged_act", WORD_DEPTH, group, pace),
+        Stream("requant_value", "tagged_act", WORD_DEPTH, group, pace),
+        Stream("requant_gelu", "tagged_post", WORD_DEPTH, group, pace),
+        Stream("requant_softmax", "post_word", WORD_DEPTH, group, pace),
+        Stream("requant_residual", "tagged_post", WORD_DEPTH, group, pace),
+        Stream("requant_store", "post_word", WORD_DEPTH, group, pace),
+        Stream("gelu_act", "tagged_act", WORD_DEPTH, group, pace),
+        Stream("scores", "post_word", engine.max_tokens, group,
+               "all keys of a token tile wait for their maximum"),
+        Stream("score_max", "post_word", 2, group, "one word per token tile"),
+        Stream("terms", "term_word", engine.max_tokens, group,
+               "all keys of a token tile wait for their sum"),
+        Stream("term_sum", "sum_word", 2, group, "one word per token tile"),
+        Stream("reciprocals", "sum_word", 2, group, "one word per token tile"),
+        Stream("probs", "act_word", WORD_DEPTH, group, pace),
+        Stream("residual_norm", "post_word", WORD_DEPTH, group, pace),
+        Stream("norm_words", "post_word", engine.max_features, group,
+               "all features of a token tile wait for their variance"),
+        Stream("norm_stats", "norm_stats_word", 2, group, "one word per token tile"),
+        Stream("norm_roots", "norm_root_word", 2, group, "one word per token tile"),
+        Stream("norm_act", "tagged_act", WORD_DEPTH, group, pace),
+    ]
+    return found
+
+
+def _shared_processes() -> list[Process]:
+    one, port = Per.ACCELERATOR, Per.PORT
+    commands = [f"{name}_command" for names in _COMMANDS.values() for name in names]
+    dones = [f"{name}_done" for names in _DONE.values() for name in names]
+    requests = ["param_request", "image_request", "constant_request", "weight_request",
+                "output_request"]
+    return [
+        Process("dispatch", "dispatch.h", one,
+                ("instructions", "program_request", "program_beats", *requests, *commands, *dones)),
+        Process("dma_read", "dma.h", one, ("program", "program_request", "program_beats")),
+        Process("dma_read", "dma.h", one, ("params", "param_request", "param_beats")),
+        Process("dma_read", "dma.h", one, ("image", "image_request", "image_beats")),
+        Process("dma_read", "dma.h", one, ("constants", "constant_request", "constant_beats")),
+        Process("dma_read", "dma.h", port, ("weights[]", "weight_request[]", "weight_beats[]")),
+        Process("load", "load.h", one,
+                ("load_command", "image_beats", "constant_beats", "load_act", "load_residual")),
+        Process("weight_gather", "weights.h", one,
+                ("gather_command", "weight_beats", "weight_words")),
+        Process("weight_replay", "weights.h", one,
+                ("replay_command", "weight_words", "weight_rows")),
+        Process("key_read", "attention.h", one, ("key_command", "key_rd", "key_rows", "key_done")),
+        Process("value_turn", "attention.h", one,
+                ("turn_command", "value_rd", "turned_rows", "turn_done")),
+        Process("value_replay", "attention.h", one,
+                ("value_command", "turned_rows", "value_rows")),
+        Process("row_select", "rows.h", one,
+                ("select_command", "weight_rows", "key_rows", "value_rows", "rows")),
+        Process("param_replay", "params.h", one,
+                ("param_command", "param_beats", "gemm_params", "norm_params")),
+        Process("store", "store.h", one,
+                ("store_command", "requant_store", "output_beats")),
+        Process("dma_write", "dma.h", one,
+                ("output", "output_request", "output_beats", "store_done")),
+    ]
+
+
+def _group_processes() -> list[Process]:
+    group = Per.GROUP
+    return [
+        Process("feed", "feed.h", group,
+                ("feed_command[]", "act_rd[]", "prob_rd[]", "acts[]", "feed_done[]")),
+        Process("multiply", "array.h", group, ("array_command[]", "rows[]", "acts[]", "sums[]")),
+        Process("requantize", "requant.h", group,
+                ("requant_command[]", "sums[]", "gemm_params[]", "requant_act[]", "requant_key[]",
+                 "requant_value[]", "requant_gelu[]", "requant_softmax[]", "requant_residual[]",
+                 "requant_store[]")),
+        Process("gelu", "gelu.h", group, ("gelu_command[]", "requant_gelu[]", "gelu_act[]")),
+        Process("softmax_max", "softmax.h", group,
+                ("softmax_max_command[]", "requant_softmax[]", "scores[]", "score_max[]")),
+        Process("softmax_exp", "softmax.h", group,
+                ("softmax_exp_command[]", "scores[]", "score_max[]", "terms[]", "term_sum[]")),
+        Process("softmax_recip", "softmax.h", group,
+                ("softmax_recip_command[]", "term_sum[]", "reciprocals[]")),
+        Process("softmax_scale", "softmax.h", group,
+                ("softmax_scale_command[]", "terms[]", "reciprocals[]", "probs[]")),
+        Process("residual", "residual.h", group,
+                ("residual_command[]", "requant_residual[]", "load_residual[]", "residual_rd[]",
+                 "residual_wr[]", "residual_norm[]", "residual_done[]")),
+        Process("norm_sum", "norm.h", group,
+                ("norm_sum_command[]", "residual_norm[]", "norm_words[]", "norm_stats[]")),
+        Process("norm_root", "norm.h", group,
+                ("norm_root_command[]", "norm_stats[]", "norm_roots[]")),
+        Process("norm_scale", "norm.h", group,
+                ("norm_scale_command[]", "norm_words[]", "norm_roots[]", "norm_params[]",
+                 "norm_act[]")),
+        Process("act_write", "banks.h", group,
+                ("act_write_command[]", "requant_act[]", "gelu_act[]", "norm_act[]", "load_act[]",
+                 "act_wr[]", "act_write_done[]")),
+        Process("bank_write", "banks.h", group,
+                ("key_write_command[]", "requant_key[]", "key_wr[]", "key_write_done[]")),
+        Process("bank_write", "banks.h", group,
+                ("value_write_command[]", "requant_value[]", "value_wr[]", "value_write_done[]")),
+        Process("prob_write", "banks.h", group,
+                ("prob_write_command[]", "probs[]", "prob_wr[]", "prob_write_done[]")),
+    ]
+
+
+def processes() -> list[Process]:
+    """Every call of the top function, in the order of the data's flow."""
+    return _shared_processes() + _group_processes()
+
+
+def banks(engine: Engine) -> list[Bank]:
+    """The activation RAMs of one token group."""
+    return [
+        Bank("residual", "post_word", engine.residual_depth),
+        Bank("act", "act_word", engine.act_depth),
+        Bank("prob", "act_word", engine.prob_depth),
+        Bank("key", "act_word", engine.key_depth),
+        Bank("value", "act_word", engine.value_depth),
+    ]
+
+
+def pointers() -> list[Pointer]:
+    """DRAM buffers of the top function."""
+    return [
+        Pointer("program", Per.ACCELERATOR, False),
+        Pointer("params", Per.ACCELERATOR, False),
+        Pointer("image", Per.ACCELERATOR, False),
+        Pointer("constants", Per.ACCELERATOR, False),
+        Pointer("weights", Per.PORT, False),
+        Pointer("output", Per.ACCELERATOR, True),
+    ]
