@@ -51,7 +51,7 @@ class Rows:
 
 
 def random_rows(rng: Generator, rows: int, features: int, mix: Rows) -> dict[str, NDArray]:
-    """Arrays ``weight``, ``row_scheme``, ``row_bits`` of a :class:`Linear`, rows in random order."""
+    """Arrays ``weight``, ``row_scheme``, ``row_bits`` of a :class:`Linear`, shuffled."""
     pot = round(rows * mix.pot_ratio)
     wide = min(round(rows * mix.wide_ratio), rows - pot)
     kinds = [(POT, 4)] * pot + [(FIXED, 8)] * wide + [(FIXED, mix.bits)] * (rows - pot - wide)
