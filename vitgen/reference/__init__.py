@@ -1,0 +1,17 @@
+"""The integer reference: executes a graph exactly; C-sim, RTL and board are compared with it."""
+
+from vitgen.reference.execute import EXECUTORS, Call, exact_float, execute, executes, predict
+from vitgen.reference.preprocess import digit_image, fit_image, patches_of, preprocess
+
+__all__ = [
+    "EXECUTORS",
+    "Call",
+    "digit_image",
+    "exact_float",
+    "execute",
+    "executes",
+    "fit_image",
+    "patches_of",
+    "predict",
+    "preprocess",
+]
