@@ -190,11 +190,12 @@ def pack_records(bias: Int, mult: Int, dest: Int, keep: NDArray[np.bool_]) -> By
             f"Destination row {int(dest.max())} does not fit a record.", "Use fewer features."
         )
     words = np.zeros((bias.size, 2), dtype=np.uint64)
-    bits = lambda value, width: value.astype(np.uint64) & np.uint64((1 << width) - 1)
     words[:, 0] = (
-        bits(bias, 32) | (bits(mult, 18) << np.uint64(32)) | (bits(dest, 14) << np.uint64(50))
+        _low_bits(bias, 32)
+        | (_low_bits(mult, 18) << np.uint64(32))
+        | (_low_bits(dest, 14) << np.uint64(50))
     )
-    words[:, 1] = bits(dest >> 14, 2) | (keep.astype(np.uint64) << np.uint64(2))
+    words[:, 1] = _low_bits(dest >> 14, 2) | (keep.astype(np.uint64) << np.uint64(2))
     return words.astype("<u8").view(np.uint8).reshape(-1)
 
 

@@ -107,6 +107,7 @@ class _Fuser:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self._stream = ""  # the tensor that the residual bank holds
         self._users: dict[str, list[Op]] = {}
         for op in graph.ops:
             for name in op.inputs:
@@ -127,6 +128,10 @@ class _Fuser:
     def _tensor(self, name: str) -> Tensor:
         return self._graph.tensors[name]
 
+    def _take_stream(self, op: Op, expected: set[str]) -> None:
+        if set(op.inputs) != expected:
+            raise self._refuse(op, f"reads {op.inputs}, but the residual stream is {self._stream!r}")
+
     def _linear(self, op: Linear) -> LinearStep:
         x, y = self._tensor(op.inputs[0]), self._tensor(op.output)
         if op.output == self._graph.output:
@@ -146,8 +151,9 @@ class _Fuser:
         if len(users) == 1 and isinstance(users[0], Gelu | Add):
             post = users[0]
             route = Route.GELU if isinstance(post, Gelu) else Route.RESIDUAL
-            if isinstance(post, Add) and post.inputs[1] != op.output:
-                raise self._refuse(post, "must take the increment as its second input")
+            if isinstance(post, Add):
+                self._take_stream(post, {op.output, self._stream})
+                self._stream = post.output
             return LinearStep(op, x, self._tensor(post.output), route, post)
         raise self._refuse(op, "feeds ops that the requantizer has no way to")
 
@@ -171,6 +177,7 @@ class _Fuser:
         ]
         for name in graph.constants:
             steps.append(LoadStep(f"load.{name}", self._tensor(name), LoadTarget.RESIDUAL))
+            self._stream = name
         fused: set[str] = set()
         for op in graph.ops:
             if op.name in fused:
@@ -184,6 +191,7 @@ class _Fuser:
                 step = self._attention(op)
                 fused.update((step.softmax.name, step.values.name))
             elif isinstance(op, LayerNorm):
+                self._take_stream(op, {self._stream})
                 step = NormStep(op, self._tensor(op.inputs[0]), self._tensor(op.output))
             else:
                 raise self._refuse(op, "does not follow an op that it can be fused with")

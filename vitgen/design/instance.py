@@ -1,0 +1,51 @@
+"""An engine made for a graph: bank depths from the graph's needs."""
+
+from vitgen.design.engine import Engine
+from vitgen.design.needs import Needs
+
+
+def engine_for(
+    needs: Needs,
+    *,
+    array: str,
+    group_lanes: int,
+    groups: int,
+    dsp_rows: int,
+    pot_rows: int,
+    requant_lanes: int,
+    gelu_lanes: int,
+    softmax_lanes: int,
+    norm_lanes: int,
+    weight_ports: int,
+    weight_fifo: int,
+) -> Engine:
+    """The engine of this shape that holds what ``needs`` asks for.
+
+    Raises
+    ------
+    VitgenError : the shape breaks a rule of :class:`Engine`.
+    """
+    slots = -(-needs.tokens // (group_lanes * groups))
+    return Engine(
+        array=array,
+        group_lanes=group_lanes,
+        groups=groups,
+        dsp_rows=dsp_rows,
+        pot_rows=pot_rows,
+        act_bits=needs.act_bits,
+        requant_lanes=requant_lanes,
+        gelu_lanes=gelu_lanes,
+        softmax_lanes=softmax_lanes,
+        norm_lanes=norm_lanes,
+        weight_ports=weight_ports,
+        weight_fifo=weight_fifo,
+        max_k=needs.max_k,
+        max_tokens=needs.tokens,
+        max_features=needs.max_features,
+        max_head_dim=needs.max_head_dim,
+        residual_depth=needs.residual_words * slots,
+        act_depth=needs.act_words * slots,
+        prob_depth=needs.prob_words * slots,
+        key_depth=needs.key_words * slots,
+        value_depth=needs.value_words * slots,
+    )
