@@ -1,0 +1,278 @@
+"""The Vision Transformer module, float or quantized, with timm's parameter names.
+
+One class for both: a quantized model has Brevitas layers in place of torch's, and a
+``QuantIdentity`` at every place where the IR has a tensor; a float model has ``Identity`` there.
+"""
+
+import math
+
+import brevitas.nn as qnn
+import torch
+from brevitas.quant_tensor import QuantTensor
+from torch import Tensor, nn
+
+from vitgen.models.config import VitConfig
+from vitgen.models.sites import op_names
+from vitgen.quant.activations import CALIBRATED, CONSTANT, LEARNED, POINT, ActQuant, act_injector
+from vitgen.quant.config import QuantConfig
+from vitgen.quant.functions import poly_gelu, poly_softmax
+from vitgen.quant.weights import weight_injector
+
+WIDE = 16  # bits of the residual stream, scores, GELU input and logits
+
+
+class Shared(nn.Module):
+    """A tensor on the residual stream: its own place in the model, the stream's one quantizer."""
+
+    def __init__(self, quantizer: nn.Module) -> None:
+        super().__init__()
+        # In a tuple, so that the quantizer is registered (and saved) once, in the model.
+        self._quantizer = (quantizer,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._quantizer[0](x)
+
+
+class Layers:
+    """Makes layers and tensor sites, float or quantized.
+
+    Parameters
+    ----------
+    quant : None for a float model.
+    """
+
+    def __init__(self, quant: QuantConfig | None) -> None:
+        self.quant = quant
+        self.residual = self._site(ActQuant(WIDE, CALIBRATED))
+
+    def linear(self, inputs: int, outputs: int) -> nn.Module:
+        """``nn.Linear`` or its quantized form."""
+        if self.quant is None:
+            return nn.Linear(inputs, outputs)
+        return qnn.QuantLinear(inputs, outputs, bias=True, weight_quant=weight_injector(outputs))
+
+    def conv(self, config: VitConfig) -> nn.Module:
+        """The patch embedding's convolution."""
+        extent, outputs = config.patch, config.embed_dim
+        if self.quant is None:
+            return nn.Conv2d(config.channels, outputs, extent, stride=extent)
+        return qnn.QuantConv2d(
+            config.channels, outputs, extent, stride=extent, bias=True,
+            weight_quant=weight_injector(outputs),
+        )
+
+    def _site(self, quantizer: ActQuant) -> nn.Module:
+        if self.quant is None:
+            return nn.Identity()
+        return qnn.QuantIdentity(act_quant=act_injector(quantizer))
+
+    def act(self, op: str) -> nn.Module:
+        """A quantized activation: the output of ``op``."""
+        bits = 8 if self.quant is None else self.quant.layer(op).act_bits
+        return self._site(ActQuant(bits, LEARNED))
+
+    def probabilities(self, op: str) -> nn.Module:
+        """The output of softmax: no sign, ``delta2`` is in the scale."""
+        bits = 8 if self.quant is None else self.quant.layer(op).act_bits
+        delta2 = 1.0 if self.quant is None else self.quant.delta2
+        scale = delta2 * 2.0 ** (1 - bits)
+        return self._site(ActQuant(bits, CONSTANT, scale, signed=False))
+
+    def pixels(self, limit: float) -> nn.Module:
+        """The image: the scale covers every normalised pixel."""
+        return self._site(ActQuant(8, CONSTANT, limit / 127))
+
+    def point(self) -> nn.Module:
+        """16 bits with a fixed binary point."""
+        return self._site(ActQuant(WIDE, POINT))
+
+    def logits(self) -> nn.Module:
+        """16 bits with a calibrated scale."""
+        return self._site(ActQuant(WIDE, CALIBRATED))
+
+    def stream(self) -> nn.Module:
+        """16 bits at the residual stream's scale."""
+        return Shared(self.residual)
+
+
+def _value(weight: Tensor | QuantTensor) -> Tensor:
+    return weight.value if isinstance(weight, QuantTensor) else weight
+
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches to tokens; the bias is added with the positions."""
+
+    def __init__(self, config: VitConfig, layers: Layers) -> None:
+        super().__init__()
+        self.pixels = layers.pixels(config.pixel_limit)
+        self.proj = layers.conv(config)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, patches, embed_dim)``, without the bias."""
+        proj = self.proj
+        quantized = isinstance(proj, qnn.QuantConv2d)
+        weight = _value(proj.quant_weight()) if quantized else proj.weight
+        x = nn.functional.conv2d(self.pixels(images), weight, stride=proj.stride)
+        return x.flatten(2).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, with a site for each tensor of its six ops."""
+
+    def __init__(self, name: str, config: VitConfig, layers: Layers) -> None:
+        super().__init__()
+        width = config.embed_dim
+        self.heads, self.head_dim = config.heads, config.head_dim
+        self.delta2 = None if layers.quant is None else layers.quant.delta2
+        self.qkv = layers.linear(width, 3 * width)
+        self.q_out = layers.act(f"{name}.q")
+        self.k_out = layers.act(f"{name}.k")
+        self.v_out = layers.act(f"{name}.v")
+        self.qk_out = layers.point()
+        self.softmax_out = layers.probabilities(f"{name}.softmax")
+        self.av_out = layers.act(f"{name}.av")
+        self.proj = layers.linear(width, width)
+        self.proj_out = layers.stream()
+
+    def _split(self, x: Tensor) -> Tensor:
+        """``(B, N, C)`` to ``(B, heads, N, head_dim)``."""
+        batch, tokens, _ = x.shape
+        return x.reshape(batch, tokens, self.heads, self.head_dim).transpose(1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, N, C)`` to the increment of the residual stream."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q = self._split(self.q_out(q))
+        k = self._split(self.k_out(k))
+        v = self._split(self.v_out(v))
+        scores = self.qk_out(q @ k.transpose(-2, -1) / math.sqrt(self.head_dim))
+        if self.delta2 is None:
+            probabilities = scores.softmax(dim=-1)
+        else:
+            probabilities = poly_softmax(scores, self.delta2)
+        mixed = self.softmax_out(probabilities) @ v
+        return self.proj_out(self.proj(self.av_out(mixed.transpose(1, 2).flatten(2))))
+
+
+class Mlp(nn.Module):
+    """Two linear layers around GELU."""
+
+    def __init__(self, name: str, config: VitConfig, layers: Layers) -> None:
+        super().__init__()
+        self.delta1 = None if layers.quant is None else layers.quant.delta1
+        self.fc1 = layers.linear(config.embed_dim, config.hidden)
+        self.fc1_out = layers.point()
+        self.gelu_out = layers.act(f"{name}.gelu")
+        self.fc2 = layers.linear(config.hidden, config.embed_dim)
+        self.fc2_out = layers.stream()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, N, C)`` to the increment of the residual stream."""
+        x = self.fc1_out(self.fc1(x))
+        x = nn.functional.gelu(x) if self.delta1 is None else poly_gelu(x, self.delta1)
+        return self.fc2_out(self.fc2(self.gelu_out(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm block."""
+
+    def __init__(self, name: str, config: VitConfig, layers: Layers) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
+        self.norm1_out = layers.act(f"{name}.norm1")
+        self.attn = Attention(f"{name}.attn", config, layers)
+        self.attn_add_out = layers.stream()
+        self.norm2 = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
+        self.norm2_out = layers.act(f"{name}.norm2")
+        self.mlp = Mlp(f"{name}.mlp", config, layers)
+        self.mlp_add_out = layers.stream()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, N, C)`` to the same shape."""
+        x = self.attn_add_out(x + self.attn(self.norm1_out(self.norm1(x))))
+        return self.mlp_add_out(x + self.mlp(self.norm2_out(self.norm2(x))))
+
+
+class Vit(nn.Module):
+    """A Vision Transformer; see :func:`vitgen.models.create`.
+
+    Parameters
+    ----------
+    config : the architecture.
+    quant : None for a float model.
+    """
+
+    def __init__(self, config: VitConfig, quant: QuantConfig | None) -> None:
+        super().__init__()
+        if quant is not None:
+            quant.check(op_names(config))
+        self.config, self.quant = config, quant
+        layers = Layers(quant)
+        width = config.embed_dim
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.tokens, width))
+        self.residual = layers.residual
+        self.patch_embed = PatchEmbed(config, layers)
+        self.embed_out = layers.stream()
+        self.embedding = layers.stream()
+        self.embed_add_out = layers.stream()
+        self.blocks = nn.ModuleList(
+            Block(f"blocks.{n}", config, layers) for n in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.norm_out = layers.act("norm")
+        self.head = layers.linear(width, config.classes)
+        self.head_out = layers.logits()
+
+    def position_constant(self) -> Tensor:
+        """Positions plus the class token (token 0) or the patch bias (others): ``(N, C)``."""
+        bias = self.patch_embed.proj.bias.expand(self.config.tokens - 1, -1)
+        return self.pos_embed[0] + torch.cat([self.cls_token[0], bias])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images ``(B, C, H, W)`` to logits ``(B, classes)``."""
+        x = nn.functional.pad(self.patch_embed(images), (0, 0, 1, 0))
+        x = self.embed_add_out(self.embed_out(x) + self.embedding(self.position_constant()))
+        for block in self.blocks:
+            x = block(x)
+        return self.head_out(self.head(self.norm_out(self.norm(x[:, :1]))))[:, 0]
+
+
+def _initialise(model: Vit, seed: int) -> None:
+    """timm's initialisation, with some spread in norms and biases.
+
+    The spread matters to untrained models: with every gain 1 and every bias 0, wrong integers for
+    them would go unnoticed.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def spread(parameter: Tensor, center: float) -> None:
+        parameter.normal_(center, 0.02, generator=generator)
+
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            leaf = name.rsplit(".", 1)[-1]
+            if leaf == "log_scale":
+                continue
+            if leaf == "bias":
+                spread(parameter, 0.0)
+            elif "norm" in name:
+                spread(parameter, 1.0)
+            elif name == "patch_embed.proj.weight":
+                deviation = parameter[0].numel() ** -0.5
+                nn.init.trunc_normal_(parameter, std=deviation, generator=generator)
+            else:
+                nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+
+
+def build(config: VitConfig, quant: QuantConfig | None, seed: int) -> Vit:
+    """See :func:`vitgen.models.create`."""
+    # Layers initialise themselves first; what they draw must not move the caller's random state.
+    with torch.random.fork_rng(devices=[]):
+        model = Vit(config, quant)
+    _initialise(model, seed)
+    if quant is not None:
+        from vitgen.quant.calibration import assign_model_rows
+
+        assign_model_rows(model)
+    return model

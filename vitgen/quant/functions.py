@@ -1,0 +1,39 @@
+"""Softmax and GELU as the integers compute them, in float and with gradients.
+
+The polynomials are I-BERT's with HeatViT's gains (HeatViT eqs. 11-14); ``vitgen.arith`` holds the
+integer functions that these follow.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vitgen.arith.gelu import A as GELU_A
+from vitgen.arith.gelu import B as GELU_B
+
+EXP_FRACTION = 2.0**14  # the integer exponential has 14 fractional bits, truncated
+LN2 = math.log(2.0)
+MAX_DISTANCE = 16.0
+
+
+def poly_softmax(scores: Tensor, delta2: float = 1.0) -> Tensor:
+    """Softmax along the last axis: a quadratic for the fraction of the exponent, a shift.
+
+    The gradient is that of the polynomial between its steps; the truncation passes it through.
+    """
+    distance = (scores.amax(dim=-1, keepdim=True).detach() - scores).clamp(max=MAX_DISTANCE)
+    halvings = torch.floor(distance.detach() / LN2)
+    base = 1.353 - (distance - halvings * LN2)
+    terms = (0.3585 * base * base + 0.344) * torch.exp2(-halvings)
+    exact = terms.detach()
+    terms = terms + (torch.floor(exact * EXP_FRACTION) / EXP_FRACTION - exact)
+    return terms * (delta2 / terms.sum(dim=-1, keepdim=True))
+
+
+def poly_gelu(x: Tensor, delta1: float = 1.0) -> Tensor:
+    """``x/2 * (1 + L(x / sqrt 2))`` with the second-order ``L`` and its gain ``delta1``."""
+    knee = -GELU_B * math.sqrt(2.0)
+    distance = x.abs().clamp(max=knee) - knee
+    level = (GELU_A / 2 * distance * distance + 1.0) * delta1
+    return 0.5 * x * (1.0 + torch.sign(x) * level)
