@@ -67,11 +67,12 @@ def quantize_multipliers(
         raise OverflowRefused(
             f"A requantization scale is {largest}.", "Check the calibration data and the weights."
         )
-    limit = (1 << MULTIPLIER_BITS) - 1
+    # Half a step over the limit rounds to the even number above it.
+    beyond = (1 << MULTIPLIER_BITS) - 0.5
     shift = max_shift
-    while shift > 1 and round(largest * 2.0**shift) > limit:
+    while shift > 1 and largest * 2.0**shift >= beyond:
         shift -= 1
-    if round(largest * 2.0**shift) > limit:
+    if largest * 2.0**shift >= beyond:
         raise OverflowRefused(
             f"A requantization scale of {largest:.6g} does not fit {MULTIPLIER_BITS} bits.",
             "Calibrate again: an output range is far too small for what the layer produces.",
