@@ -13,7 +13,8 @@ POT_MAGNITUDES = (0, 1, 2, 4, 8, 16, 32, 64)
 def pot_value(code: Int) -> Int:
     """Weight of each 4-bit code: ``sign << 3 | c`` is ``(-1)**sign * 2**(c-1)``, ``c = 0`` is 0."""
     magnitude = np.asarray(POT_MAGNITUDES, dtype=np.int64)[np.asarray(code) & 7]
-    return np.where(np.asarray(code) & 8, -magnitude, magnitude)
+    value: Int = np.where(np.asarray(code) & 8, -magnitude, magnitude)
+    return value
 
 
 def pot_code(value: Int) -> Int:

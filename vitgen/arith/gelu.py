@@ -21,7 +21,7 @@ DELTA_ONE = 256  # delta is given in units of 1/256
 
 def knee(fraction: int) -> int:
     """``|x|`` from which on the polynomial is flat: ``1.769 * sqrt(2)`` in Q``fraction``."""
-    return round(-B * math.sqrt(2.0) * 2**fraction)
+    return round(-B * math.sqrt(2.0) * (1 << fraction))
 
 
 def gelu(q: Int, fraction: int, delta: int, mult: int, shift: int, bits: int) -> Int:

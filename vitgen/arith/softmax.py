@@ -34,7 +34,8 @@ def exponential(distance: Int, fraction: int) -> Int:
     remainder = np.maximum(scaled - halvings * LN2, 0)
     base = VERTEX - remainder
     square = (base * base) >> 14
-    return (((square * SCALE) >> 14) + OFFSET) >> halvings
+    terms: Int = (((square * SCALE) >> 14) + OFFSET) >> halvings
+    return terms
 
 
 def softmax(scores: Int, fraction: int, bits: int) -> Int:
@@ -51,4 +52,5 @@ def softmax(scores: Int, fraction: int, bits: int) -> Int:
     reciprocal = (1 << RECIPROCAL_BITS) // terms.sum(axis=-1, keepdims=True)
     shift = RECIPROCAL_BITS + 1 - bits
     rounded = (terms * reciprocal + (1 << (shift - 1))) >> shift
-    return np.minimum(rounded, (1 << (bits - 1)) - 1)
+    result: Int = np.minimum(rounded, (1 << (bits - 1)) - 1)
+    return result
