@@ -259,7 +259,7 @@ def execute(
             f"Graph {graph.name} has no tensor {unknown[0]!r}.", "Keep tensors of `graph.tensors`."
         )
     counts = {} if saturations is None else saturations
-    values: dict[str, Int] = dict(graph.constants)
+    values: dict[str, Int] = {name: data.astype(np.int16) for name, data in graph.constants.items()}
     values[graph.input] = _checked_input(graph, patches)
     last = _last_reads(graph, kept)
     for index, op in enumerate(graph.ops):
