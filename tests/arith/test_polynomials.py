@@ -20,7 +20,7 @@ ERF = np.vectorize(math.erf, otypes=[float])
 
 
 def g_of(fraction: int, delta: int) -> NDArray[np.int64]:
-    """GELU's inner value g, before requantization: times 2, halved, and wide enough not to clamp."""
+    """GELU's inner value g, before requantization: times 2, halved, too wide to clamp."""
     return gelu(ALL_INPUTS, fraction, delta, 2, 1, 40)
 
 
