@@ -5,6 +5,7 @@ One class for both: a quantized model has Brevitas layers in place of torch's, a
 """
 
 import math
+from typing import cast
 
 import brevitas.nn as qnn
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from vitgen.models.config import VitConfig
 from vitgen.models.sites import op_names
 from vitgen.quant.activations import CALIBRATED, CONSTANT, LEARNED, POINT, ActQuant, act_injector
+from vitgen.quant.calibration import assign_model_rows
 from vitgen.quant.config import QuantConfig
 from vitgen.quant.functions import poly_gelu, poly_softmax
 from vitgen.quant.weights import weight_injector
@@ -30,7 +32,8 @@ class Shared(nn.Module):
         self._quantizer = (quantizer,)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._quantizer[0](x)
+        shared: Tensor = self._quantizer[0](x)
+        return shared
 
 
 class Layers:
@@ -45,13 +48,13 @@ class Layers:
         self.quant = quant
         self.residual = self._site(ActQuant(WIDE, CALIBRATED))
 
-    def linear(self, inputs: int, outputs: int) -> nn.Module:
+    def linear(self, inputs: int, outputs: int) -> nn.Linear:
         """``nn.Linear`` or its quantized form."""
         if self.quant is None:
             return nn.Linear(inputs, outputs)
         return qnn.QuantLinear(inputs, outputs, bias=True, weight_quant=weight_injector(outputs))
 
-    def conv(self, config: VitConfig) -> nn.Module:
+    def conv(self, config: VitConfig) -> nn.Conv2d:
         """The patch embedding's convolution."""
         extent, outputs = config.patch, config.embed_dim
         if self.quant is None:
@@ -104,15 +107,18 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, config: VitConfig, layers: Layers) -> None:
         super().__init__()
+        self.patch = config.patch
         self.pixels = layers.pixels(config.pixel_limit)
         self.proj = layers.conv(config)
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, patches, embed_dim)``, without the bias."""
         proj = self.proj
-        quantized = isinstance(proj, qnn.QuantConv2d)
-        weight = _value(proj.quant_weight()) if quantized else proj.weight
-        x = nn.functional.conv2d(self.pixels(images), weight, stride=proj.stride)
+        weight = proj.weight
+        if isinstance(proj, qnn.QuantConv2d):
+            weight = _value(proj.quant_weight())
+        # Not proj(...): the convolution's bias belongs to the embedding constant.
+        x = nn.functional.conv2d(self.pixels(images), weight, stride=self.patch)
         return x.flatten(2).transpose(1, 2)
 
 
@@ -224,9 +230,15 @@ class Vit(nn.Module):
         self.head = layers.linear(width, config.classes)
         self.head_out = layers.logits()
 
+    def block_list(self) -> list[Block]:
+        """The blocks, in order."""
+        return cast(list[Block], list(self.blocks))
+
     def position_constant(self) -> Tensor:
         """Positions plus the class token (token 0) or the patch bias (others): ``(N, C)``."""
-        bias = self.patch_embed.proj.bias.expand(self.config.tokens - 1, -1)
+        bias = self.patch_embed.proj.bias
+        assert bias is not None
+        bias = bias.expand(self.config.tokens - 1, -1)
         return self.pos_embed[0] + torch.cat([self.cls_token[0], bias])
 
     def forward(self, images: Tensor) -> Tensor:
@@ -272,7 +284,5 @@ def build(config: VitConfig, quant: QuantConfig | None, seed: int) -> Vit:
         model = Vit(config, quant)
     _initialise(model, seed)
     if quant is not None:
-        from vitgen.quant.calibration import assign_model_rows
-
         assign_model_rows(model)
     return model

@@ -129,6 +129,8 @@ class ActQuant(nn.Module):
         self.low = -self.limit if signed else 0
         self.log_scale: Tensor
         self.ready: Tensor
+        self.bit_width: Tensor
+        self.zero_point: Tensor
         initial = torch.tensor(math.log2(scale))
         if kind == LEARNED:
             self.log_scale = nn.Parameter(initial)
@@ -214,6 +216,7 @@ def act_injector(quantizer: ActQuant) -> type[ExtendedInjector]:
 
 def act_quantizer(site: nn.Module) -> ActQuant:
     """The :class:`ActQuant` of a ``QuantIdentity``."""
-    quantizer = site.act_quant.fused_activation_quant_proxy.tensor_quant
+    proxy: Any = site.act_quant
+    quantizer = proxy.fused_activation_quant_proxy.tensor_quant
     assert isinstance(quantizer, ActQuant)
     return quantizer

@@ -1,15 +1,20 @@
 """Post-training calibration of a quantized Vision Transformer."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from vitgen.errors import VitgenError
-from vitgen.models.config import VitConfig
 from vitgen.quant.activations import ActQuant
 from vitgen.quant.rows import assign_rows
-from vitgen.quant.weights import RowQuant, frozen_weights, row_quantizer
+from vitgen.quant.weights import frozen_weights, row_quantizer
+
+if TYPE_CHECKING:
+    from vitgen.models.vit import Vit
 
 BATCH = 16  # images at once: bounds memory when a whole data set is passed as one tensor
 
@@ -30,26 +35,30 @@ def forget_scales(model: nn.Module) -> None:
         quantizer.forget()
 
 
-def row_layers(model: nn.Module) -> Iterator[tuple[nn.Module, list[tuple[str, int]]]]:
+Weighted = nn.Linear | nn.Conv2d
+
+
+def row_layers(model: Vit) -> Iterator[tuple[Weighted, list[tuple[str, int]]]]:
     """Layers with weights, and the ops and head counts that share their rows equally."""
-    config: VitConfig = model.config
     yield model.patch_embed.proj, [("embed", 1)]
-    for index, block in enumerate(model.blocks):
+    for index, block in enumerate(model.block_list()):
         name = f"blocks.{index}"
-        yield block.attn.qkv, [(f"{name}.attn.{part}", config.heads) for part in "qkv"]
+        yield block.attn.qkv, [(f"{name}.attn.{part}", model.config.heads) for part in "qkv"]
         yield block.attn.proj, [(f"{name}.attn.proj", 1)]
         yield block.mlp.fc1, [(f"{name}.mlp.fc1", 1)]
         yield block.mlp.fc2, [(f"{name}.mlp.fc2", 1)]
     yield model.head, [("head", 1)]
 
 
-def assign_model_rows(model: nn.Module) -> None:
+def assign_model_rows(model: Vit) -> None:
     """Assign the rows of every layer by variance; their clips return to 1."""
+    quant = model.quant
+    assert quant is not None
     for layer, ops in row_layers(model):
         quantizer = row_quantizer(layer)
         parts = layer.weight.chunk(len(ops))
         masks = [
-            assign_rows(part, model.quant.layer(op), heads)
+            assign_rows(part, quant.layer(op), heads)
             for part, (op, heads) in zip(parts, ops, strict=True)
         ]
         quantizer.pot_rows.copy_(torch.cat([pot for pot, _ in masks]))
@@ -77,16 +86,16 @@ def best_clips(weight: Tensor, limit: int) -> Tensor:
     return torch.tensor(CLIPS)[torch.cat(best)]
 
 
-def _search_clips(layer: nn.Module) -> None:
-    quantizer: RowQuant = row_quantizer(layer)
+def _search_clips(layer: Weighted) -> None:
+    quantizer = row_quantizer(layer)
     narrow = ~(quantizer.pot_rows | quantizer.wide_rows)
     if bool(narrow.any()):
         weight = layer.weight.detach().reshape(layer.weight.shape[0], -1)
         quantizer.clip[narrow] = best_clips(weight[narrow], limit=7)
 
 
-def _batches(model: nn.Module, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
-    config: VitConfig = model.config
+def _batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
+    config = model.config
     expected = (config.channels, config.image, config.image)
     for given in [images] if isinstance(images, Tensor) else images:
         if given.dim() != 4 or tuple(given.shape[1:]) != expected:
@@ -97,9 +106,7 @@ def _batches(model: nn.Module, images: Tensor | Iterable[Tensor]) -> Iterator[Te
         yield from given.split(BATCH)
 
 
-def calibrate(
-    model: nn.Module, images: Tensor | Iterable[Tensor], keep_rows: bool = False
-) -> None:
+def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = False) -> None:
     """See :func:`vitgen.quant.calibrate`."""
     if model.quant is None:
         raise VitgenError(

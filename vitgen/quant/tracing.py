@@ -1,12 +1,17 @@
 """Every tensor of a forward pass under the name that the IR gives it."""
 
+from __future__ import annotations
+
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from vitgen.models.sites import op_sites
+
+if TYPE_CHECKING:
+    from vitgen.models.vit import Vit
 
 
 def _keep(kept: dict[str, Tensor], name: str, _module: nn.Module, _args: Any, out: Tensor) -> None:
@@ -18,7 +23,7 @@ def im2col(images: Tensor, patch: int) -> Tensor:
     return nn.functional.unfold(images, patch, stride=patch).transpose(1, 2)
 
 
-def trace(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+def trace(model: Vit, images: Tensor) -> dict[str, Tensor]:
     """See :func:`vitgen.quant.trace`."""
     kept: dict[str, Tensor] = {}
     places = {f"{op}.out": site for op, site in op_sites(model.config).items()}

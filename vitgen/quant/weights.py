@@ -74,6 +74,8 @@ class RowQuant(nn.Module):
         self.pot_rows: Tensor
         self.wide_rows: Tensor
         self.clip: Tensor
+        self.bit_width: Tensor
+        self.zero_point: Tensor
         self.register_buffer("pot_rows", no_rows(rows))
         self.register_buffer("wide_rows", no_rows(rows))
         self.register_buffer("clip", torch.ones(rows))
@@ -160,7 +162,8 @@ def weight_injector(rows: int) -> type[ExtendedInjector]:
 
 def row_quantizer(layer: nn.Module) -> RowQuant:
     """The :class:`RowQuant` of a Brevitas layer."""
-    quantizer = layer.weight_quant.tensor_quant
+    proxy: Any = layer.weight_quant
+    quantizer = proxy.tensor_quant
     assert isinstance(quantizer, RowQuant)
     return quantizer
 
