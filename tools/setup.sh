@@ -89,6 +89,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     "$python" -c 'import ensurepip, venv' || die "$python has no ensurepip."
 fi
 
+rm -f "$stamp"
 if [[ -e $unfinished ]] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     touch "$unfinished"
     say "making $venv with $("$python" --version)"
