@@ -137,11 +137,13 @@ class Instruction:
     op : name of the IR op it computes (for reports and comparisons; not encoded).
     fields : values by field name.
     waits : least number of completed commands of each process before the instruction may read.
+    reports : processes that complete one command for it (not encoded).
     """
 
     op: str
     fields: dict[str, int]
     waits: dict[Source, int] = field(default_factory=dict)
+    reports: frozenset[Source] = frozenset()
 
     @property
     def opcode(self) -> Opcode:
