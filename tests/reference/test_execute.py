@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.reference import naive
 from tests.support.graphs import random_patches, tiny_vit_graph
+from tests.support.ops import fixed_linear, one_op
 from vitgen.errors import OverflowRefused, VitgenError
-from vitgen.ir import Add, Gelu, Graph, GraphBuilder, LayerNorm, Linear, Op, Softmax, dump
+from vitgen.ir import Add, Gelu, Graph, GraphBuilder, LayerNorm, Linear, Softmax, dump
 from vitgen.reference import EXECUTORS, Call, exact_float, execute, executes, predict
 
 
@@ -55,7 +56,7 @@ def graphs(draw: st.DrawFn) -> tuple[Graph, int]:
     return graph, seed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs(), st.sampled_from(["normal", "zero", "low", "high", "extreme"]))
 def test_random_graphs(graph_and_seed: tuple[Graph, int], content: str) -> None:
     graph, seed = graph_and_seed
@@ -66,24 +67,6 @@ def test_random_graphs(graph_and_seed: tuple[Graph, int], content: str) -> None:
     elif content != "normal":
         patches[:] = {"zero": 0, "low": -127, "high": 127}[content]
     assert_same(graph, patches)
-
-
-def one_op(
-    op: Op,
-    shape: tuple[int, ...],
-    bits: int,
-    *,
-    features: int,
-    tokens: int,
-    input_bits: int = 16,
-    fraction: int | None = None,
-) -> Graph:
-    """Graph of a single op on the input ``x``."""
-    builder = GraphBuilder("one")
-    x = builder.input("x", (tokens, features), input_bits, 1.0)
-    builder._tensors["x"] = dataclasses.replace(x, fraction=fraction)
-    builder.add(op, shape, bits, 1.0)
-    return builder.finish(op.output)
 
 
 EXTREMES = [-32767, -32766, -10247, -1, 0, 1, 2, 10247, 32766, 32767]
@@ -101,7 +84,7 @@ def matrices(draw: st.DrawFn, most: int = 9) -> np.ndarray:
     return np.array(draw(st.lists(row, min_size=tokens, max_size=tokens)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matrices(), st.data())
 def test_layernorm(x: np.ndarray, data: st.DataObject) -> None:
     tokens, features = x.shape
@@ -122,7 +105,7 @@ def test_layernorm(x: np.ndarray, data: st.DataObject) -> None:
     assert_same(one_op(op, (first or tokens, features), bits, features=features, tokens=tokens), x)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matrices(20), st.integers(8, 12), st.integers(4, 8))
 def test_softmax(x: np.ndarray, fraction: int, bits: int) -> None:
     tokens, features = x.shape
@@ -133,7 +116,7 @@ def test_softmax(x: np.ndarray, fraction: int, bits: int) -> None:
     assert found.tolist() == rows
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matrices(), st.integers(8, 12), st.integers(4, 16), st.data())
 def test_gelu(x: np.ndarray, fraction: int, bits: int, data: st.DataObject) -> None:
     op = Gelu(
@@ -149,24 +132,7 @@ def test_gelu(x: np.ndarray, fraction: int, bits: int, data: st.DataObject) -> N
     assert_same(graph, x)
 
 
-def fixed_linear(weight: np.ndarray, **changes: Any) -> Linear:
-    """8-bit fixed rows, no bias, multiplier 1."""
-    rows = weight.shape[0]
-    op = Linear(
-        "y",
-        ("x",),
-        "y",
-        weight=weight.astype(np.int8),
-        row_scheme=np.zeros(rows, np.uint8),
-        row_bits=np.full(rows, 8, np.uint8),
-        bias=np.zeros(rows, np.int32),
-        mult=np.ones(rows, np.int32),
-        shift=1,
-    )
-    return dataclasses.replace(op, **changes)
-
-
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 12), st.data())
 def test_linear(tokens: int, rows: int, features: int, data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))

@@ -14,6 +14,7 @@ MANTISSA_BITS = 34  # V normalised to [2**32, 2**34)
 RECIPROCAL_LIMIT = (1 << 17) - 1
 NORMAL_FRACTION = 11  # fractional bits of the normalised value
 MAX_FEATURES = 1024
+BIAS_BITS = 31  # |bias| < 2**31
 
 
 def reciprocal_sqrt(variance: Int) -> tuple[Int, Int]:

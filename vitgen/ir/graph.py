@@ -51,10 +51,39 @@ class Graph:
         """Number of weights in linear layers."""
         return sum(a.size for op in self.ops for n, a in op.arrays() if n == "weight")
 
+    def _prove_sources(self) -> None:
+        """Check the tensors that no op writes."""
+        for name in (self.input, *self.constants):
+            if name not in self.tensors:
+                raise VitgenError(
+                    f"The source {name!r} is not declared.", "Declare every tensor."
+                )
+        for name, data in self.constants.items():
+            tensor = self.tensors[name]
+            if (
+                data.shape != tensor.shape
+                or not np.issubdtype(data.dtype, np.integer)
+                or int(data.min()) < tensor.interval.lo
+                or int(data.max()) > tensor.interval.hi
+            ):
+                raise VitgenError(
+                    f"The data of constant {name!r} are not integers of shape {tensor.shape} in "
+                    f"{tensor.interval.lo}..{tensor.interval.hi}.",
+                    "State the shape and the interval of the data.",
+                )
+
     def prove(self) -> None:
         """Check every op again; raises what :meth:`Op.check` raises, or on a broken structure."""
+        self._prove_sources()
         written = {self.input, *self.constants}
+        names: set[str] = set()
         for op in self.ops:
+            if not NAME.match(op.name) or op.name in names:
+                raise VitgenError(
+                    f"Op name {op.name!r} is taken or not made of letters, digits, _ and .",
+                    "Choose another name.",
+                )
+            names.add(op.name)
             for name in op.inputs:
                 if name not in written:
                     raise VitgenError(
@@ -65,6 +94,11 @@ class Graph:
                 raise VitgenError(
                     f"Tensor {op.output!r} is written twice, again by op {op.name}.",
                     "Give every op an output of its own.",
+                )
+            if op.output not in self.tensors:
+                raise VitgenError(
+                    f"Op {op.name} writes {op.output!r}, which is not declared.",
+                    "Declare every tensor.",
                 )
             output = self.tensors[op.output]
             proven = op.check(self.inputs_of(op), output)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vitgen.arith import symmetric_limit
-from vitgen.errors import OverflowRefused
+from vitgen.errors import OverflowRefused, VitgenError
 
 
 class Interval(NamedTuple):
@@ -55,7 +55,17 @@ class Tensor:
             raise OverflowRefused(
                 f"Tensor {self.name} is {self.bits} bits wide.", "Widths from 4 to 16 are supported."
             )
+        if len(self.shape) not in (2, 3) or min(self.shape) < 1:
+            raise VitgenError(
+                f"Tensor {self.name} has shape {self.shape}.",
+                "A tensor has two or three axes, none of them empty.",
+            )
         bound = full_range(self.bits)
+        if self.interval.lo > self.interval.hi:
+            raise VitgenError(
+                f"Tensor {self.name} has the empty interval {self.interval.lo}..{self.interval.hi}.",
+                "State the lower end first.",
+            )
         if self.interval.lo < bound.lo or self.interval.hi > bound.hi:
             raise OverflowRefused(
                 f"Tensor {self.name} reaches {self.interval.lo}..{self.interval.hi}, outside the "

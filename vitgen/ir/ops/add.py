@@ -27,6 +27,9 @@ class Add(Op):
             "The residual stream has one scale.",
         )
         bound = full_range(output.bits)
-        low = max(a.interval.lo + b.interval.lo, bound.lo)
-        high = min(a.interval.hi + b.interval.hi, bound.hi)
+        # Both ends are clamped on both sides: a sum may lie outside the range altogether.
+        low, high = (
+            min(max(x + y, bound.lo), bound.hi)
+            for x, y in zip(a.interval, b.interval, strict=True)
+        )
         return Interval(low, high)

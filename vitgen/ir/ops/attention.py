@@ -33,6 +33,13 @@ class _HeadProduct(Op):
     mult: int
     shift: int
 
+    def _require_heads(self, name: str, x: Tensor) -> None:
+        self.require(
+            self.heads >= 1 and len(x.shape) == 2 and x.features % self.heads == 0,
+            f"{name} of shape {x.shape} do not divide into {self.heads} heads.",
+            "Choose a width that is a multiple of the head count.",
+        )
+
     def _requantized(self, acc: Interval, output: Tensor) -> Interval:
         self.require_requant(self.mult, self.shift)
         self.require_accumulator(acc)
@@ -48,10 +55,12 @@ class MatMulQK(_HeadProduct):
 
     def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
         q, k = inputs
+        self._require_heads("queries", q)
+        self._require_heads("keys", k)
         self.require(
-            q.features == k.features and q.features % self.heads == 0,
-            f"{q.features} query and {k.features} key features do not divide into {self.heads} heads.",
-            "Choose a width that is a multiple of the head count.",
+            q.features == k.features,
+            f"queries have {q.features} features, keys {k.features}.",
+            "Check the model's configuration.",
         )
         self.require(
             output.shape == (self.heads, q.tokens, k.tokens),
@@ -75,8 +84,9 @@ class MatMulAV(_HeadProduct):
 
     def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
         p, v = inputs
+        self._require_heads("values", v)
         self.require(
-            p.shape == (self.heads, p.tokens, v.tokens) and v.features % self.heads == 0,
+            p.shape == (self.heads, p.tokens, v.tokens),
             f"probabilities {p.shape} do not match values {v.shape} in {self.heads} heads.",
             "Check the model's configuration.",
         )

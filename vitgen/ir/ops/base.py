@@ -80,7 +80,8 @@ class Op:
 
     def require_requant(self, mult: Array | int, shift: int) -> None:
         """Check a multiplier (or one per row) and a shift against the requantizer's widths."""
-        largest = int(np.max(np.abs(mult), initial=0))
+        # In 64 bits: the magnitude of -2**31 is negative in 32.
+        largest = int(np.max(np.abs(np.asarray(mult, dtype=np.int64)), initial=0))
         self.require_below("a requantization multiplier", largest, MULTIPLIER_BITS)
         self.require(
             1 <= shift <= MAX_SHIFT, f"the shift is {shift}.", f"Shifts run from 1 to {MAX_SHIFT}."

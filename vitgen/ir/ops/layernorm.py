@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitgen.arith.layernorm import MAX_FEATURES, VARIANCE_BITS
+from vitgen.arith.layernorm import BIAS_BITS, MAX_FEATURES, VARIANCE_BITS
 from vitgen.arith.requant import MULTIPLIER_BITS
 from vitgen.ir.ops.base import Array, Op
 from vitgen.ir.tensor import Interval, Tensor, full_range
@@ -36,6 +36,7 @@ class LayerNorm(Op):
     def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
         (x,) = inputs
         features = x.features
+        self.require(len(x.shape) == 2, f"the input has shape {x.shape}.", "It has two axes.")
         self.require(
             features <= MAX_FEATURES,
             f"{features} features are too many.",
@@ -52,7 +53,8 @@ class LayerNorm(Op):
         )
         self.require(1 <= self.shift <= 24, f"the shift is {self.shift}.", "It runs from 1 to 24.")
         self.require(self.epsilon >= 1, f"epsilon is {self.epsilon}.", "It is at least 1.")
-        self.require_below("a gain", int(np.abs(self.gain).max(initial=0)), MULTIPLIER_BITS)
+        self.require_below("a gain", int(np.abs(self.gain.astype(np.int64)).max()), MULTIPLIER_BITS)
+        self.require_below("a bias", int(np.abs(self.bias.astype(np.int64)).max()), BIAS_BITS)
         largest = x.interval.magnitude
         # C * sum(x^2) - sum(x)^2 is largest for half the features at each extreme.
         self.require_below(

@@ -78,6 +78,18 @@ class Linear(Op):
         high = positive * x.interval.hi + negative * x.interval.lo + bias
         return low, high
 
+    def partial_sums(self, x: Tensor) -> Interval:
+        """Holds every sum of some of the products of any row, before the bias is added.
+
+        Wider than :meth:`accumulator` without its bias where the input's interval leaves out zero.
+        """
+        low, high = min(x.interval.lo, 0), max(x.interval.hi, 0)
+        positive = np.maximum(self.weight, 0).sum(axis=1, dtype=np.int64)
+        negative = np.minimum(self.weight, 0).sum(axis=1, dtype=np.int64)
+        least = positive * low + negative * high
+        most = positive * high + negative * low
+        return Interval(int(least.min()), int(most.max()))
+
     def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
         (x,) = inputs
         rows, features = self.weight.shape
@@ -89,8 +101,8 @@ class Linear(Op):
                 "Give one entry per row.",
             )
         self.require(
-            features == x.features,
-            f"the weight takes {features} features, {x.name} has {x.features}.",
+            len(x.shape) == 2 and features == x.features,
+            f"the weight takes {features} features, {x.name} has shape {x.shape}.",
             "Check the order of the layers.",
         )
         tokens = x.tokens if self.tokens is None else self.tokens
@@ -103,6 +115,7 @@ class Linear(Op):
         self.require_requant(self.mult, self.shift)
         low, high = self.accumulator(x)
         self.require_accumulator(Interval(int(low.min()), int(high.max())))
+        self.require_accumulator(self.partial_sums(x))
         mult = self.mult.astype(np.int64)
         ends = [requant(end, mult, self.shift, output.bits) for end in (low, high)]
         return Interval(int(min(e.min() for e in ends)), int(max(e.max() for e in ends)))
