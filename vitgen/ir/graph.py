@@ -52,7 +52,13 @@ class Graph:
         return sum(a.size for op in self.ops for n, a in op.arrays() if n == "weight")
 
     def _prove_sources(self) -> None:
-        """Check the tensors that no op writes."""
+        """Check the names of all tensors, and the tensors that no op writes."""
+        for name in self.tensors:
+            if not NAME.match(name):
+                raise VitgenError(
+                    f"Tensor name {name!r} is not made of letters, digits, _ and .",
+                    "Choose another name.",
+                )
         for name in (self.input, *self.constants):
             if name not in self.tensors:
                 raise VitgenError(

@@ -60,16 +60,43 @@ def dump(graph: Graph) -> dict[str, bytes]:
     return {"ir.json": text.encode() + b"\n", "ir.npz": buffer.getvalue()}
 
 
+def _whole(what: str, value: Any) -> int:
+    """``value`` if it is an integer: a float or a boolean would compute, and compute otherwise."""
+    if type(value) is not int:
+        raise VitgenError(f"{what} is {value!r} in ir.json, not an integer.", "Build again.")
+    return value
+
+
 def _op_from_json(record: dict[str, Any], arrays: dict[str, Array]) -> Op:
     fields = dict(record)
     kind = fields.pop("kind")
     if kind not in OPS or kind.startswith("_"):
         raise VitgenError(f"Unknown op {kind!r} in the IR.", f"Known ops: {', '.join(known())}.")
-    for name, value in fields.items():
+    name = fields["name"]
+    for field in dataclasses.fields(OPS[kind]):
+        value = fields.get(field.name)
         if isinstance(value, dict):
-            fields[name] = arrays[value["array"]]
-    fields["inputs"] = tuple(fields["inputs"])
+            array = arrays[value["array"]]
+            if not np.issubdtype(array.dtype, np.integer):
+                raise VitgenError(
+                    f"{field.name} of op {name} holds {array.dtype}.", "Arrays hold integers."
+                )
+            fields[field.name] = array
+        elif field.name == "inputs":
+            fields["inputs"] = tuple(fields["inputs"])
+        elif value is not None and field.name not in ("name", "output"):
+            _whole(f"{field.name} of op {name}", value)
     return OPS[kind](**fields)
+
+
+def _tensor_from_json(record: dict[str, Any]) -> Tensor:
+    name = record["name"]
+    lo, hi = (_whole(f"An end of {name}'s interval", end) for end in record["interval"])
+    shape = tuple(_whole(f"An extent of {name}", extent) for extent in record["shape"])
+    _whole(f"The width of {name}", record["bits"])
+    if record["fraction"] is not None:
+        _whole(f"The fraction of {name}", record["fraction"])
+    return Tensor(**dict(record, shape=shape, interval=Interval(lo, hi)))
 
 
 def known() -> list[str]:
@@ -85,30 +112,36 @@ def load(directory: Path) -> Graph:
     VitgenError : a file is missing, truncated, of another format, or the graph does not prove.
     """
     try:
-        record = json.loads((directory / "ir.json").read_text())
-        with np.load(directory / "ir.npz", allow_pickle=False) as archive:
-            arrays: dict[str, Array] = dict(archive)
-        if record["format"] != FORMAT:
-            raise VitgenError(
-                f"ir.json has format {record['format']}, this vitgen reads {FORMAT}.",
-                "Build again with this version.",
-            )
-        tensors = {}
-        for t in record["tensors"]:
-            t = dict(t, shape=tuple(t["shape"]), interval=Interval(*t["interval"]))
-            tensors[t["name"]] = Tensor(**t)
-        graph = Graph(
-            record["name"],
-            tensors,
-            tuple(_op_from_json(op, arrays) for op in record["ops"]),
-            record["input"],
-            record["output"],
-            {name: arrays[f"constant/{name}"] for name in record["constants"]},
-            record["meta"],
-        )
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        graph = _parse(directory)
+        graph.prove()
+    except VitgenError:
+        raise
+    except Exception as error:  # there is no end to what a damaged zip, array or JSON can raise
         raise VitgenError(
-            f"The IR in {directory} cannot be read: {error}.", "Build again."
+            f"The IR in {directory} cannot be read: {type(error).__name__}: {error}.",
+            "Build again.",
         ) from error
-    graph.prove()
     return graph
+
+
+def _parse(directory: Path) -> Graph:
+    record = json.loads((directory / "ir.json").read_text())
+    if record["format"] != FORMAT:
+        raise VitgenError(
+            f"ir.json has format {record['format']}, this vitgen reads {FORMAT}.",
+            "Build again with this version.",
+        )
+    with np.load(directory / "ir.npz", allow_pickle=False) as archive:
+        arrays: dict[str, Array] = dict(archive)
+    tensors = [_tensor_from_json(tensor) for tensor in record["tensors"]]
+    if len({tensor.name for tensor in tensors}) < len(tensors):
+        raise VitgenError("A tensor is declared twice in ir.json.", "Build again.")
+    return Graph(
+        record["name"],
+        {tensor.name: tensor for tensor in tensors},
+        tuple(_op_from_json(op, arrays) for op in record["ops"]),
+        record["input"],
+        record["output"],
+        {name: arrays[f"constant/{name}"] for name in record["constants"]},
+        record["meta"],
+    )

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from vitgen.arith import pot_code, requant
+from vitgen.errors import VitgenError
 from vitgen.ir.ops.base import Array, Op
 from vitgen.ir.tensor import Interval, Tensor
 
@@ -60,7 +61,10 @@ class Linear(Op):
             "a power-of-two row is not 4 bits wide.",
             "Only 4-bit power-of-two codes exist.",
         )
-        pot_code(self.weight[power])
+        try:
+            pot_code(self.weight[power])
+        except VitgenError as error:
+            raise VitgenError(f"Op {self.name}: {error.problem}", error.remedy) from None
         known = power | ((self.row_scheme == FIXED) & np.isin(self.row_bits, (4, 8)))
         self.require(
             bool(np.all(known)),
