@@ -17,6 +17,9 @@ INPUT_BITS = 8
 CROP_DIVISOR = (7, 8)
 """The part of a resized photograph that the crop keeps along its short side, 7/8 = 224/256."""
 
+MAX_ASPECT = 100
+"""Longest side over the shortest: beyond it, covering the crop would take gigabytes."""
+
 DIGIT_LEVELS = 16
 """Brightest value of a pixel in scikit-learn's digits."""
 
@@ -82,10 +85,19 @@ def fit_image(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     ----------
     pixels : ``(H, W, C)``, C 1 or 3.
     height, width : of the result.
+
+    Raises
+    ------
+    VitgenError : the image is far too narrow.
     """
     tall, wide = pixels.shape[:2]
     if (tall, wide) == (height, width):
         return pixels
+    if max(tall, wide) > MAX_ASPECT * min(tall, wide):
+        raise VitgenError(
+            f"A photograph of {wide} x {tall} pixels is more than {MAX_ASPECT} times as long as wide.",
+            "Cut out the part to look at.",
+        )
     part, whole = CROP_DIVISOR
     cover_tall, cover_wide = height * whole // part, width * whole // part
     if cover_tall * wide >= cover_wide * tall:  # the height decides
