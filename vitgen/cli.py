@@ -1,0 +1,296 @@
+"""The command line. Each command checks its options, then calls the library; ``docs/`` has more."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vitgen import __version__
+from vitgen.errors import VitgenError
+
+app = typer.Typer(
+    name="vitgen",
+    help=(
+        "Turn a quantized Vision Transformer into an FPGA accelerator, checked bit by bit.\n\n"
+        "Start with `vitgen build --model vit_digits --bits 4/8 --verify csim`."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Model = Annotated[
+    str, typer.Option("--model", help="Name from `vitgen models`, or a model config file.")
+]
+Bits = Annotated[
+    str,
+    typer.Option(
+        "--bits",
+        help="Weights/activations: 4/8 is 4-bit weights and 8-bit activations, 4+8/8 mixes rows.",
+    ),
+]
+Scheme = Annotated[
+    str | None,
+    typer.Option(
+        "--scheme",
+        help="Rows of 4-bit weights: fixed, pot (powers of two) or mixed. Default: mixed for 4-bit "
+        "weights, fixed otherwise.",
+    ),
+]
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+
+
+@app.command()
+def build(
+    model: Model,
+    bits: Bits,
+    scheme: Scheme = None,
+    array: Annotated[
+        str, typer.Option(help="Multiplier array: dsp48 (RTL module) or hls (plain C++).")
+    ] = "dsp48",
+    pot_ratio: Annotated[
+        str, typer.Option(help="Share of power-of-two rows, 0 to 1, or auto.")
+    ] = "auto",
+    board: Annotated[str, typer.Option(help="Name from `vitgen boards`.")] = "zcu102",
+    clock_mhz: Annotated[
+        float | None, typer.Option(help="Clock; default: the board's.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights (.safetensors, .pth); default: seeded, synthetic.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Folder of images that set the activation scales.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with per-layer settings.")
+    ] = None,
+    verify: Annotated[
+        str, typer.Option(help="none, or csim: simulate the emitted C++ and compare every tensor.")
+    ] = "none",
+    images: Annotated[
+        int | None, typer.Option(help="Images to verify; default: every test digit, or one photo.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of synthetic weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Build an accelerator: integer network, design, HLS C++, data, and evidence."""
+    from vitgen.flow.build import build as run
+    from vitgen.flow.request import BuildRequest
+
+    request = BuildRequest(
+        model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
+        board=board, clock_mhz=clock_mhz, checkpoint=checkpoint, calibrate=calibrate,
+        config=config, seed=seed,
+    )  # fmt: skip
+    directory = out or Path("build") / request.name
+    report = run(request, directory, verify=verify, images=images, console=console)
+    _finish(report, directory, as_json)
+
+
+def _ratio(text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise VitgenError(f"--pot-ratio is {text!r}.", "Give a share from 0 to 1, or auto.") from None
+
+
+def _finish(report: dict[str, Any], directory: Path, as_json: bool) -> None:
+    """Show a report; leave with 1 where a comparison found a difference."""
+    from vitgen.report.terminal import show
+
+    if as_json:
+        _print_json(report)
+    else:
+        show(report, directory)
+    if any(level and level["mismatches"] for level in report["verification"].values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(help="Directory of a build.")],
+    level: Annotated[str, typer.Option(help="csim: the emitted C++.")] = "csim",
+    images: Annotated[
+        int | None, typer.Option(help="Images; default: every test digit, or one photo.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a build with the integer reference, tensor by tensor, bit by bit."""
+    from vitgen.flow.build import verify as run
+
+    report = run(directory, level=level, images=images, console=console)
+    _finish(report, directory, as_json)
+
+
+@app.command(name="eval")
+def evaluate(
+    directory: Annotated[Path, typer.Argument(help="Directory of a build.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Image folder, one directory per class; default: digits.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy of the float, the fake-quantized and the integer network side by side."""
+    from vitgen.flow.evaluate import evaluate as run
+
+    result = run(directory, data, console=console)
+    if as_json:
+        _print_json(result)
+        return
+    table = Table("network", "top-1 %")
+    for name in ("float", "fake_quantized", "integer"):
+        table.add_row(name, f"{100 * result['top1'][name]:.2f}")
+    Console().print(table)
+    agreement = result["agreement"]
+    said = "fewer than 100 images" if agreement is None else f"{100 * agreement:.2f} %"
+    typer.echo(f"{result['images']} images; integer = fake-quantized: {said}")
+
+
+@app.command()
+def estimate(
+    model: Model,
+    bits: Bits,
+    scheme: Scheme = None,
+    array: Annotated[str, typer.Option(help="dsp48 or hls.")] = "dsp48",
+    pot_ratio: Annotated[str, typer.Option(help="Share of power-of-two rows, or auto.")] = "auto",
+    board: Annotated[str, typer.Option(help="Name from `vitgen boards`.")] = "zcu102",
+    clock_mhz: Annotated[float | None, typer.Option(help="Clock; default: the board's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Estimate frames per second and resources without building; nothing is written."""
+    from vitgen.flow.estimate import estimate as run
+    from vitgen.flow.request import BuildRequest
+    from vitgen.report.terminal import show_estimate
+
+    request = BuildRequest(
+        model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
+        board=board, clock_mhz=clock_mhz,
+    )  # fmt: skip
+    result = run(request)
+    if as_json:
+        _print_json(result)
+    else:
+        show_estimate(result)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="Directory of a build.")],
+    as_json: Json = False,
+) -> None:
+    """Show the report of a build; `report.html` beside it has the pictures."""
+    from vitgen.flow.build import read_report
+
+    _finish(read_report(directory), directory, as_json)
+
+
+@app.command()
+def train(
+    model: Model,
+    bits: Bits,
+    scheme: Scheme = None,
+    pot_ratio: Annotated[str, typer.Option(help="Share of power-of-two rows, or auto.")] = "auto",
+    epochs: Annotated[int | None, typer.Option(help="Default: the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL_train.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model quantization-aware; a killed run goes on where it stood."""
+    from vitgen.flow.training import train as run
+
+    result = run(
+        model, bits, scheme=scheme, pot_ratio=_ratio(pot_ratio), epochs=epochs, seed=seed,
+        out=out or Path("build") / f"{Path(model).stem}_train", console=console,
+    )  # fmt: skip
+    if as_json:
+        _print_json(result)
+        return
+    typer.echo(
+        f"top-1: float {100 * result['accuracy_float']:.2f} %, quantized "
+        f"{100 * result['accuracy_quant']:.2f} % after {result['epochs']} epochs"
+    )
+    typer.echo(f"checkpoint: {result['checkpoint']}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the models."""
+    from vitgen.models.config import config, names
+
+    rows = [config(name) for name in names()]
+    if as_json:
+        _print_json([row.to_dict() for row in rows])
+        return
+    table = Table("model", "image", "patch", "width", "depth", "heads", "classes")
+    for row in rows:
+        table.add_row(
+            row.name, str(row.image), str(row.patch), str(row.embed_dim), str(row.depth),
+            str(row.heads), str(row.classes),
+        )  # fmt: skip
+    Console().print(table)
+
+
+@app.command()
+def boards(as_json: Json = False) -> None:
+    """List the boards."""
+    from vitgen.boards import load, names
+
+    rows = [load(name) for name in names()]
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+        return
+    table = Table("board", "part", "MHz", "DSP", "LUT", "BRAM36", "DRAM ports")
+    for row in rows:
+        r = row.resources
+        table.add_row(
+            row.name, row.part, f"{row.clock_mhz:g}", str(r.dsp), str(r.lut), str(r.bram36),
+            str(row.dram.ports),
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"vitgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 done, 1 checked and found wrong, 2 bad input."""
+    try:
+        app()
+    except VitgenError as error:
+        console.print(f"vitgen: {error.problem}", style="bold red", highlight=False, markup=False)
+        if error.remedy:
+            console.print(f"        {error.remedy}", highlight=False, markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("vitgen: interrupted; the same command goes on from here.")
+        sys.exit(130)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

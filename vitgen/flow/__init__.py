@@ -1,0 +1,1 @@
+"""The steps of a build, resumable; their state lives as JSON in the build directory."""

@@ -1,0 +1,147 @@
+"""What a build is asked for, checked before anything heavy is imported or written."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitgen import __version__, boards
+from vitgen.design.engine import MULTIPLIERS_PER_DSP
+from vitgen.errors import VitgenError
+from vitgen.models.config import config as model_config
+from vitgen.quant.config import QuantConfig
+
+SCHEMES = ("fixed", "pot", "mixed")
+LEVELS = ("none", "csim")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One build.
+
+    Parameters
+    ----------
+    model : a name that ``vitgen models`` lists, or the path of a config file.
+    bits : weights/activations, e.g. ``4/8``, ``8/8``, ``4+8/8``.
+    scheme : ``fixed``, ``pot`` or ``mixed`` rows; None: ``mixed`` where there are 4-bit weights,
+        else ``fixed``.
+    array : ``dsp48`` or ``hls``, see ``docs/accelerator.md``.
+    pot_ratio : share of power-of-two rows where rows mix, 0 to 1; None lets the engine's lanes
+        decide.
+    board : a name that ``vitgen boards`` lists.
+    clock_mhz : None takes the board's.
+    checkpoint : float or quantized weights; None seeds synthetic ones.
+    calibrate : folder of images; None takes the photographs that scikit-learn ships, or the
+        training digits.
+    config : TOML file of per-layer settings (``docs/configuration.md``).
+    seed : of synthetic weights.
+    """
+
+    model: str
+    bits: str
+    scheme: str | None = None
+    array: str = "dsp48"
+    pot_ratio: float | None = None
+    board: str = "zcu102"
+    clock_mhz: float | None = None
+    checkpoint: Path | None = None
+    calibrate: Path | None = None
+    config: Path | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scheme is not None:
+            _choice("scheme", self.scheme, SCHEMES)
+        _choice("array", self.array, tuple(MULTIPLIERS_PER_DSP))
+        model_config(self.model)
+        boards.load(self.board)
+        if self.pot_ratio is not None and not 0.0 <= self.pot_ratio <= 1.0:
+            raise VitgenError(f"--pot-ratio is {self.pot_ratio}.", "Give a share from 0 to 1.")
+        clock = self.clock_mhz
+        if clock is not None and not (math.isfinite(clock) and 10 <= clock <= 1000):
+            raise VitgenError(f"--clock-mhz is {clock}.", "Give a frequency from 10 to 1000.")
+        for option in ("checkpoint", "calibrate", "config"):
+            path = getattr(self, option)
+            if path is not None and not path.exists():
+                raise VitgenError(f"--{option} {path} does not exist.", "Check the path.")
+        self.quant()
+
+    @property
+    def name(self) -> str:
+        """Name of the model, also where it comes from a config file."""
+        return model_config(self.model).name
+
+    def quant(self) -> QuantConfig:
+        """The quantization asked for, per-layer settings included."""
+        settings: dict[str, Any] = {}
+        if self.config is not None:
+            settings = _read_settings(self.config)
+        settings.setdefault("scheme", self.scheme or ("mixed" if "4" in self.weights else "fixed"))
+        if self.pot_ratio is not None:
+            settings.setdefault("pot_ratio", self.pot_ratio)
+        return QuantConfig.parse(self.bits, **settings)
+
+    @property
+    def weights(self) -> str:
+        """The weight part of the bits label."""
+        return self.bits.partition("/")[0]
+
+    @property
+    def clock(self) -> float:
+        """Clock in MHz."""
+        return self.clock_mhz or boards.load(self.board).clock_mhz
+
+    def describe(self) -> dict[str, Any]:
+        """The request as JSON values, with the digests of the files it names."""
+        record: dict[str, Any] = {"vitgen": __version__}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            record[field.name] = str(value) if isinstance(value, Path) else value
+        files = [self.checkpoint, self.config]
+        if Path(self.model).is_file():
+            files.append(Path(self.model))
+        record["digests"] = {str(p): _digest(p) for p in files if p is not None}
+        if self.calibrate is not None:
+            record["digests"][str(self.calibrate)] = _digest_folder(self.calibrate)
+        return record
+
+
+def _choice(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        close = difflib.get_close_matches(value, allowed, 1)
+        hint = f"Did you mean {close[0]}?" if close else f"Choose {', '.join(allowed)}."
+        raise VitgenError(f"Unknown {option} {value!r}.", hint)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise VitgenError(
+            f"--config {path} cannot be read: {error}.", "See docs/configuration.md for its form."
+        ) from error
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise VitgenError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+
+
+def _digest_folder(path: Path) -> str:
+    """Digest of the names, sizes and times of a folder's files: an image set may be large."""
+    listing = [
+        [str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns]
+        for p in sorted(path.rglob("*"))
+        if p.is_file()
+    ]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
