@@ -42,7 +42,10 @@ def test_gelu_against_the_normal_distribution(fraction: int) -> None:
 
 
 @pytest.mark.parametrize("fraction", FRACTIONS)
-@pytest.mark.parametrize(("delta", "mult", "shift", "bits"), [(256, 9000, 19, 8), (128, -77, 3, 6)])
+@pytest.mark.parametrize(
+    ("delta", "mult", "shift", "bits"),
+    [(256, 9000, 19, 8), (128, -77, 3, 6), (256, 2, 1, 40), (128, 2, 1, 40), (77, 2, 1, 40)],
+)
 def test_gelu_against_the_specification(
     fraction: int, delta: int, mult: int, shift: int, bits: int
 ) -> None:

@@ -98,6 +98,26 @@ def test_gelu_is_exact(
     assert (int(y.min()), int(y.max())) == graph.tensors["y"].interval
 
 
+@pytest.mark.parametrize("fraction", range(8, 13))
+@pytest.mark.parametrize("delta", [100, 128, 200, 256])
+def test_gelu_is_exact_around_its_minimum(fraction: int, delta: int) -> None:
+    """With every bit of g in the output, the integer nearest to the minimum counts."""
+    op = Gelu("y", ("x",), "y", delta=delta, mult=2, shift=1)
+    for lo, hi in ((-32767, 0), (-2 * 2**fraction, -(2**fraction) // 3), (-900, 5), (-177, -176)):
+        values = np.arange(lo, hi + 1)
+        graph = one_op(
+            op,
+            (1, len(values)),
+            16,
+            features=len(values),
+            tokens=1,
+            fraction=fraction,
+            interval=(lo, hi),
+        )
+        y = execute(graph, values[None])["y"]
+        assert (int(y.min()), int(y.max())) == graph.tensors["y"].interval
+
+
 def product_graph(
     op: Callable[..., Any],
     left: tuple[int, ...],
@@ -128,6 +148,16 @@ def test_attention_products_hold_every_product(
         for y in itertools.product(b, repeat=terms):
             acc = sum(p * q for p, q in zip(x, y, strict=True))
             assert qk.lo <= (acc * mult + 32) >> 6 <= qk.hi
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"), [((1, 3), (2, 5), (0, 30)), ((-3, -1), (2, 5), (-30, 0))]
+)
+def test_attention_products_hold_their_partial_sums(
+    left: tuple[int, int], right: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    """The interval reaches from the empty sum to the full one."""
+    assert product_graph(MatMulQK, (1, 2), (1, 2), (1, 1, 1), (left, right), 64) == expected
 
 
 @given(ends(-32767, 32767), ends(-32767, 32767), st.sampled_from([8, 12, 16]))

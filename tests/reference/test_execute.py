@@ -1,6 +1,7 @@
 """The reference against the naive executor, tensor by tensor, with ``==``."""
 
 import dataclasses
+import sys
 from typing import Any
 
 import numpy as np
@@ -137,63 +138,54 @@ def test_gelu(x: np.ndarray, fraction: int, bits: int, data: st.DataObject) -> N
 def test_linear(tokens: int, rows: int, features: int, data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     first = data.draw(st.none() | st.integers(1, tokens))
+    bits, input_bits = data.draw(st.integers(4, 16)), data.draw(st.sampled_from([4, 8, 12]))
+    limit = 2 ** (input_bits - 1) - 1
+    # Multipliers that bring the largest sum to about the end of the output's range.
+    shift = max(1, 17 + (features * 127 * limit).bit_length() - bits)
     op = fixed_linear(
         rng.integers(-127, 128, (rows, features)),
-        bias=rng.integers(-(2**25), 2**25, rows).astype(np.int32),
+        bias=rng.integers(-127 * limit, 127 * limit, rows).astype(np.int32),
         mult=rng.integers(-131071, 131072, rows).astype(np.int32),
-        shift=data.draw(st.integers(1, 40)),
+        shift=shift,
         tokens=first,
     )
-    graph = one_op(
-        op,
-        (first or tokens, rows),
-        data.draw(st.integers(4, 16)),
-        features=features,
-        tokens=tokens,
-        input_bits=data.draw(st.sampled_from([4, 8, 12])),
-    )
-    limit = graph.tensors["x"].interval.hi
+    shape = (first or tokens, rows)
+    graph = one_op(op, shape, bits, features=features, tokens=tokens, input_bits=input_bits)
     assert_same(graph, rng.integers(-limit, limit + 1, (tokens, features)))
 
 
-def test_product_beyond_float32_is_exact() -> None:
-    """Sums of more than ``2**24`` that end on an odd number: float32 would round them."""
-    features = 1100
+@pytest.mark.parametrize(("features", "double"), [(510, False), (1100, True), (2000, True)])
+def test_every_bit_of_a_large_product(features: int, double: bool) -> None:
+    """Sums up to ``2**24`` and beyond ``2**25``, where float32 would lose odd numbers; a bias takes
+    them back to where the output shows every bit."""
+    rng = np.random.default_rng(features)
+    weight = rng.integers(120, 128, (40, features))
+    bias = np.full(40, -round(features * 123.5 * 252.5), np.int32)
     graph = one_op(
-        fixed_linear(np.full((3, features), 127), mult=np.array([1, 1, 1], np.int32), shift=11),
-        (1, 3),
+        fixed_linear(weight, bias=bias, mult=np.full(40, 2), shift=1),
+        (3, 40),
         16,
         features=features,
-        tokens=1,
+        tokens=3,
         input_bits=9,
+        interval=(250, 255),
     )
-    weight = graph.ops[0].weight  # type: ignore[attr-defined]
-    weight[1, 0] = 126
-    x = np.full((1, features), 255)
-    exact = [features * 127 * 255, features * 127 * 255 - 255, features * 127 * 255]
-    assert exact[0] > 2**24
-    want = [naive.requant(acc, 1, 11, 16) for acc in exact]
-    assert execute(graph, x)["y"].tolist() == [want]
+    assert (np.abs(weight).sum(axis=1).max() * 255 > 2**24) == double
+    y = assert_same(graph, rng.integers(250, 256, (3, features)))["y"]
+    assert np.count_nonzero((np.abs(y) < 32767) & (y % 2 == 1)) > 10
 
 
-def test_float32_path_is_exact_up_to_its_bound() -> None:
-    """Full 8-bit extremes at K = 1,040: every sum odd or even near ``2**24``."""
-    rng = np.random.default_rng(5)
-    features = 1040
-    weight = np.where(rng.random((40, features)) < 0.02, 126, 127)
-    graph = one_op(
-        fixed_linear(weight, shift=10),
-        (2, 40),
-        16,
-        features=features,
-        tokens=2,
-        input_bits=8,
-    )
-    x = np.where(rng.random((2, features)) < 0.02, 126, 127)
-    exact = x @ weight.T
-    assert 2**23 < exact.max() < 2**24
-    want = [[naive.requant(int(acc), 1, 10, 16) for acc in row] for row in exact]
-    assert execute(graph, x)["y"].tolist() == want
+@settings(max_examples=40)
+@given(graphs(), st.integers(1, 40), st.integers(1, 40))
+def test_any_size_of_pieces(
+    graph_and_seed: tuple[Graph, int], piece: int, weight_piece: int
+) -> None:
+    graph, seed = graph_and_seed
+    module = sys.modules[EXECUTORS["linear"].__module__]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PIECE", piece)
+        patch.setattr(module, "WEIGHT_PIECE", weight_piece)
+        assert_same(graph, random_patches(np.random.default_rng(seed), graph))
 
 
 def test_exact_float_chooses_by_the_bound() -> None:
