@@ -1,0 +1,256 @@
+"""Cycles of one instruction: the formulas that the timeline and the search share.
+
+Estimates until they are compared with simulated RTL. The latencies below are the pipeline depths
+that the processes are written for; they matter where instructions are short.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vitgen.boards import Board
+from vitgen.design.cost_work import Load, Norm, Product, Work, work_of
+from vitgen.design.engine import BEAT_BITS, Engine
+from vitgen.design.isa import Route, RowSource
+from vitgen.errors import DoesNotFit
+
+DISPATCH_CYCLES = 24  # four beats of an instruction read, its commands dealt, one a cycle
+COMMAND_LATENCY = 6  # from a command dealt to the first bank read of its process
+ARRAY_LATENCY = 8  # from a word read to its product in the accumulator
+REQUANT_LATENCY = 10  # from a drained row to the requantized word
+WRITE_LATENCY = 4  # from a word to the completion collected by dispatch
+GELU_LATENCY = 16
+EXP_LATENCY = 16
+RECIPROCAL_CYCLES = 42  # 39 quotient bits one by one, all lanes of a group side by side
+ROOT_CYCLES = 64  # 17 bits of the root, 34 of its reciprocal, one by one; normalisation
+SCALE_LATENCY = 12
+
+BEAT_BYTES = BEAT_BITS // 8
+
+
+@dataclass(frozen=True)
+class Road:
+    """What the DRAM gives, in cycles of the accelerator's clock.
+
+    Parameters
+    ----------
+    weight_beat : cycles per beat of each weight port while all of them stream.
+    beat : cycles per beat of a port that streams alone.
+    latency : cycles from a request to its first beat.
+    """
+
+    weight_beat: float = 1.0
+    beat: float = 1.0
+    latency: int = 64
+
+    @classmethod
+    def of(cls, board: Board, clock_mhz: float, weight_ports: int) -> "Road":
+        """The road of ``board``.
+
+        Raises
+        ------
+        DoesNotFit : the board has fewer ports.
+        """
+        if weight_ports > board.dram.ports:
+            raise DoesNotFit(
+                f"The engine reads weights over {weight_ports} DRAM ports, {board.name} has "
+                f"{board.dram.ports}.",
+                f"Set weight_ports to {board.dram.ports} or less.",
+            )
+        weights = board.bytes_per_cycle(weight_ports, clock_mhz)
+        return cls(
+            weight_beat=max(1.0, weight_ports * BEAT_BYTES / weights),
+            beat=max(1.0, BEAT_BYTES / board.bytes_per_cycle(1, clock_mhz)),
+            latency=round(board.dram.latency_cycles * max(1.0, clock_mhz / board.clock_mhz)),
+        )
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Cycles of an instruction that runs alone, its weights prefetched as far as the FIFO goes.
+
+    Parameters
+    ----------
+    ideal : beats in which the array multiplies (for a load, beats moved; for a norm, words).
+    drain : cycles in which the array stands still because its accumulators shift out.
+    results : cycles in which it waits for the unit behind it to take the rows of the tile before.
+    fetch : cycles in which it waits for weights (or for values to be transposed).
+    fill, tail : from the command to the first beat, and from the last beat to the last result.
+    """
+
+    ideal: float = 0.0
+    drain: float = 0.0
+    results: float = 0.0
+    fetch: float = 0.0
+    fill: float = 0.0
+    tail: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.busy + self.fill + self.tail
+
+    @property
+    def busy(self) -> float:
+        """Cycles in which the array belongs to this instruction."""
+        return self.ideal + self.drain + self.results + self.fetch
+
+
+def sub_words(engine: Engine, lanes: int) -> int:
+    """Beats that a unit of ``lanes`` lanes spends on a word."""
+    return engine.group_lanes // lanes
+
+
+def drain_gap(engine: Engine) -> int:
+    """Cycles between two tiles in which the array does not multiply.
+
+    dsp48: the accumulators leave through the cascade, two chains a column (``engine.md`` section 4:
+    drain = rows / 2), and one cycle turns the array round. hls: a tile's sums are copied aside in
+    one beat and leave while the next tile is computed.
+    """
+    return -(-engine.dsp_rows // 2) + 1 if engine.array == "dsp48" else 0
+
+
+def result_beats(engine: Engine, product: Product) -> int:
+    """Beats in which the rows of a tile pass the slowest unit on their way."""
+    beats = product.tile_rows * sub_words(engine, engine.requant_lanes)
+    kept = min(product.tile_rows, -(-product.limit // product.row_tiles))
+    if product.route is Route.GELU:
+        beats = max(beats, kept * sub_words(engine, engine.gelu_lanes))
+    elif product.route is Route.SOFTMAX:
+        beats = max(beats, kept * sub_words(engine, engine.softmax_lanes))
+    return beats
+
+
+def word_cycles(engine: Engine, product: Product, road: Road) -> float:
+    """Cycles in which one word of weights comes from DRAM."""
+    return engine.weight_steps(8 if product.wide else 4) * road.weight_beat
+
+
+def turn_cycles(engine: Engine, product: Product) -> int:
+    """Cycles in which ``value_turn`` transposes a head: one key group is read while the one before
+    it is emitted, so each costs the longer of its features and its keys, and the first is extra."""
+    key_groups = -(-product.k // engine.group_lanes)
+    return (key_groups + 1) * max(product.fixed_rows, engine.group_lanes)
+
+
+@dataclass(frozen=True)
+class ProductTimes:
+    """How a product occupies the array.
+
+    Parameters
+    ----------
+    tile : cycles per tile whose operands stand ready.
+    gap : of these, the drain.
+    floor : of these at least, because its results leave no faster.
+    word : cycles per weight word from DRAM (0 for activations).
+    prefetch : words that come ahead of a row tile while the one before it is replayed.
+    """
+
+    tile: float
+    gap: int
+    floor: int
+    word: float
+    prefetch: float
+
+    def first_pass(self, product: Product, prefetched: float) -> float:
+        """Cycles of a row tile's first token tile, ``prefetched`` words waiting in the FIFO."""
+        beats = max(float(product.k), (product.k - prefetched) * self.word)
+        return max(beats + self.gap, self.floor)
+
+
+def product_times(engine: Engine, product: Product, road: Road) -> ProductTimes:
+    """The times of a product, whatever stands before it."""
+    gap, floor = drain_gap(engine), result_beats(engine, product)
+    tile = float(max(product.k + gap, floor))
+    if product.source is not RowSource.WEIGHTS:
+        return ProductTimes(tile, gap, floor, 0.0, 0.0)
+    word = word_cycles(engine, product, road)
+    ahead = min(float(engine.weight_fifo), (product.slots - 1) * tile / word)
+    return ProductTimes(tile, gap, floor, word, min(ahead, float(product.k)))
+
+
+def array_cycles(product: Product, times: ProductTimes, prefetched: float) -> float:
+    """Cycles of the whole product; ``prefetched`` words of its first row tile are there already."""
+    tiles = product.tiles * times.tile
+    if not times.word:
+        return tiles
+    first = times.first_pass(product, prefetched) - times.tile
+    steady = times.first_pass(product, times.prefetch) - times.tile
+    return tiles + first + (product.row_tiles - 1) * steady
+
+
+def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdown:
+    times = product_times(engine, product, road)
+    busy = array_cycles(product, times, times.prefetch)
+    tiles = product.tiles
+    fetch = busy - tiles * times.tile
+    if product.source is RowSource.VALUES:
+        fetch = float(max(0, turn_cycles(engine, product) - product.k))
+    drain = float(tiles * times.gap)
+    tail = max(0.0, float(result_beats(engine, product) - times.gap)) + REQUANT_LATENCY
+    if product.route is Route.GELU:
+        tail += GELU_LATENCY
+    elif product.route is Route.SOFTMAX:
+        words = product.limit * sub_words(engine, engine.softmax_lanes)
+        tail += 2 * words + EXP_LATENCY + RECIPROCAL_CYCLES + SCALE_LATENCY
+    return Breakdown(
+        ideal=float(product.ideal_beats),
+        drain=drain,
+        results=tiles * times.tile - product.ideal_beats - drain,
+        fetch=fetch,
+        fill=float(DISPATCH_CYCLES + COMMAND_LATENCY + ARRAY_LATENCY),
+        tail=tail + WRITE_LATENCY,
+    )
+
+
+def norm_cycles(engine: Engine, norm: Norm) -> float:
+    """Cycles from the first residual word to the last result.
+
+    The buffer between the sums and the scaling holds one token tile, so that the sums of the next
+    follow its scaling word by word.
+    """
+    words = norm.features * sub_words(engine, engine.norm_lanes)
+    return float(words + norm.slots * (ROOT_CYCLES + words) + SCALE_LATENCY)
+
+
+def load_beats(engine: Engine, load: Load) -> int:
+    """DRAM beats of a load."""
+    beats = engine.post_load_beats if load.residual else engine.act_load_beats
+    return load.slots * engine.groups * load.features * beats
+
+
+def breakdown(engine: Engine, work: Work, road: Road) -> Breakdown:
+    """Cycles of ``work`` alone."""
+    if isinstance(work, Product):
+        return _product_breakdown(engine, work, road)
+    fill = float(DISPATCH_CYCLES + COMMAND_LATENCY)
+    if isinstance(work, Norm):
+        words = float(work.slots * work.features * sub_words(engine, engine.norm_lanes))
+        tail = norm_cycles(engine, work) - words + WRITE_LATENCY
+        return Breakdown(ideal=words, fill=fill, tail=tail)
+    if isinstance(work, Load):
+        beats = load_beats(engine, work)
+        return Breakdown(
+            ideal=float(beats),
+            fetch=beats * (road.beat - 1.0),
+            fill=fill + road.latency,
+            tail=float(WRITE_LATENCY),
+        )
+    return Breakdown(fill=float(DISPATCH_CYCLES))
+
+
+def instruction_cycles(
+    engine: Engine,
+    fields: Mapping[str, int],
+    registers: Mapping[int, int],
+    road: Road | None = None,
+) -> Breakdown:
+    """Cycles of one instruction that runs alone.
+
+    Parameters
+    ----------
+    fields : values by name of :data:`vitgen.design.isa.FIELDS`.
+    registers : tokens in each register.
+    road : the DRAM; None for ports of a beat per cycle.
+    """
+    return breakdown(engine, work_of(engine, fields, registers), road or Road())

@@ -1,0 +1,156 @@
+"""Memories of the accelerator and what they take of block RAM, LUT RAM or flip-flops."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from vitgen.design.engine import ACCUMULATOR_BITS, BEAT_BITS, Engine
+from vitgen.design.netlist import Per, Stream, banks, streams
+
+REGISTER_DEPTH = 2
+"""Up to this many words a FIFO is registers."""
+
+LUTRAM_DEPTH = 64
+"""Up to this many words a memory is LUT RAM; beyond, it is block RAM."""
+
+# Widths and depths of a simple dual-port RAM: RAMB36E2 and its half, RAMB18E2 (UG573).
+BRAM36_SHAPES = ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))
+BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
+
+PARAM_BITS = 32 + 18 + 16 + 1  # bias, multiplier, destination, keep
+ADDRESS_BITS = 16
+TERM_LANE_BITS = 15
+SUM_LANE_BITS = 25
+DMA_REQUEST_BITS = 1 + 28 + 28
+NORM_STATS_LANE_BITS = 26 + 42  # exact sum and sum of squares of 1,024 features
+NORM_ROOT_LANE_BITS = 26 + 17 + 6  # sum, reciprocal root, shift
+
+# Widths of the command structures, as docs/accelerator.md lists their fields.
+COMMAND_BITS = {
+    "gather_command": 1 + 24 + 4,
+    "replay_command": 1 + 12 + 10 + 13,
+    "key_command": 1 + 16 + 13 + 12 + 10 + 13,
+    "turn_command": 1 + 16 + 13 + 10 + 10,
+    "value_command": 1 + 10 + 10,
+    "select_command": 1 + 2 + 24,
+    "param_command": 1 + 2 + 12 + 10 + 11 + 16 + 13 + 18 + 13,
+    "load_command": 1 + 1 + 10 + 13 + 16 + 13,
+    "store_command": 1 + 24,
+    "feed_command": 1 + 1 + 16 + 13 + 13 + 12 + 10 + 1,
+    "array_command": 1 + 24 + 13 + 1 + 10 + 9,
+    "requant_command": 1 + 24 + 6 + 5 + 3,
+    "gelu_command": 1 + 24 + 4 + 9 + 17 + 6 + 5,
+    "softmax_command": 1 + 10 + 10 + 4 + 5,
+    "residual_command": 1 + 2 + 24 + 16 + 13 + 10 + 13,
+    "norm_command": 1 + 13 + 10 + 50 + 6 + 5,
+    "act_write_command": 1 + 2 + 24,
+    "write_command": 1 + 24,
+    "prob_write_command": 1 + 16 + 13 + 10 + 10,
+}
+
+
+def type_bits(engine: Engine, name: str) -> int:
+    """Bits of a C++ type of the netlist."""
+    lanes = engine.group_lanes
+    table = {
+        "done_t": 1,
+        "beat_t": BEAT_BITS,
+        "dma_request": DMA_REQUEST_BITS,
+        "row_word": engine.row_word_bits,
+        "act_word": engine.act_word_bits,
+        "post_word": engine.post_word_bits,
+        "acc_word": lanes * ACCUMULATOR_BITS,
+        "term_word": lanes * TERM_LANE_BITS,
+        "sum_word": lanes * SUM_LANE_BITS,
+        "norm_stats_word": lanes * NORM_STATS_LANE_BITS,
+        "norm_root_word": lanes * NORM_ROOT_LANE_BITS,
+        "tagged_act": engine.act_word_bits + ADDRESS_BITS,
+        "tagged_post": engine.post_word_bits + ADDRESS_BITS,
+        "param": PARAM_BITS,
+    }
+    return table[name] if name in table else COMMAND_BITS[name]
+
+
+@lru_cache(maxsize=65536)
+def bram18(width: int, depth: int) -> int:
+    """Halves of a 36 Kb block RAM that hold ``depth`` words of ``width`` bits.
+
+    A memory is a grid of equal blocks in one aspect ratio; the cheapest is taken. A 36 Kb block
+    counts two.
+    """
+    def grid(shapes: tuple[tuple[int, int], ...]) -> int:
+        return min(-(-width // w) * -(-depth // d) for w, d in shapes)
+
+    return min(2 * grid(BRAM36_SHAPES), grid(BRAM18_SHAPES))
+
+
+def lutram_luts(width: int, depth: int) -> int:
+    """LUTs of a simple dual-port LUT RAM: RAM32M16 holds 32 x 14 bits in 8 LUTs, RAM64M8 64 x 7."""
+    per_block = 14 if depth <= 32 else 7
+    return 8 * -(-width // per_block) * -(-depth // 64)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory, or a stream, and how often it exists.
+
+    Parameters
+    ----------
+    name, copies : ``copies`` equal ones.
+    width, depth : bits of a word, words.
+    fifo : whether it is a stream (pointers and flags beside the words).
+    """
+
+    name: str
+    copies: int
+    width: int
+    depth: int
+    fifo: bool
+
+    @property
+    def bram18(self) -> int:
+        """Halves of block RAMs, all copies."""
+        return self.copies * bram18(self.width, self.depth) if self.depth > LUTRAM_DEPTH else 0
+
+    @property
+    def lut(self) -> int:
+        """LUTs of the words, all copies."""
+        if self.depth > LUTRAM_DEPTH:
+            return 0
+        if self.fifo and self.depth <= REGISTER_DEPTH:
+            return self.copies * self.width  # the multiplexer between two registers
+        return self.copies * lutram_luts(self.width, self.depth)
+
+    @property
+    def ff(self) -> int:
+        """Flip-flops of the words, all copies: the output register of a RAM, or all of them."""
+        words = self.depth if self.fifo and self.depth <= REGISTER_DEPTH else 1
+        return self.copies * self.width * words
+
+
+def _copies(engine: Engine, per: Per) -> int:
+    return {Per.ACCELERATOR: 1, Per.GROUP: engine.groups, Per.PORT: engine.weight_ports}[per]
+
+
+def _stream(engine: Engine, stream: Stream) -> Memory:
+    width = type_bits(engine, stream.type)
+    return Memory(stream.name, _copies(engine, stream.per), width, stream.depth, True)
+
+
+def memories(engine: Engine) -> list[Memory]:
+    """Banks, buffers inside processes and streams, the banks first."""
+    found = [
+        Memory(f"bank.{bank.name}", engine.groups, type_bits(engine, bank.type), bank.depth, False)
+        for bank in banks(engine)
+    ]
+    params = max(engine.max_tile_rows, engine.max_features)
+    found += [
+        Memory("weight_replay", 1, engine.row_word_bits, engine.max_k, False),
+        Memory("value_replay", 1, engine.row_word_bits, engine.max_tokens, False),
+        Memory("param_replay", 1, PARAM_BITS, params, False),
+    ]
+    if engine.array == "dsp48":
+        # A tile's sums, between the cascade that brings six a cycle and the requantizer.
+        rows = engine.max_tile_rows
+        width = engine.group_lanes * ACCUMULATOR_BITS
+        found.append(Memory("drained_sums", engine.groups, width, rows, True))
+    return found + [_stream(engine, stream) for stream in streams(engine)]

@@ -1,0 +1,195 @@
+"""DSP slices, LUTs, flip-flops and block RAMs of an engine, item by item.
+
+DSP slices of the array and block RAMs follow from the structure. LUTs and flip-flops are estimates
+until synthesised: where a coefficient was measured its place in ``research/engine.md`` is given,
+otherwise it counts the bits of adders and registers of the unit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vitgen.boards.board import Resources as Available
+from vitgen.design.cost_memory import Memory, memories
+from vitgen.design.engine import Engine
+from vitgen.design.netlist import Per, pointers, processes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Resources of one instance of something."""
+
+    dsp: float = 0.0
+    lut: float = 0.0
+    ff: float = 0.0
+
+
+# A DSP row of one token lane (engine.md section 2): V3a, three rows of 4 bits with carry canaries,
+# 32 LUT and 50 FF a cell; the switch to two rows of 8 bits adds 2.3 LUT a row. hls: V1b, systolic
+# rows, 17.2 LUT and 6.8 FF a product, two products a cell.
+ARRAY_CELL = {"dsp48": Cost(1, 32 + 3 * 2.3, 50), "hls": Cost(1, 2 * 17.2, 2 * 6.8)}
+
+# A power-of-two row of one token lane (engine.md section 2, V4): by hand, or as XLS makes it.
+POT_CELL = {"dsp48": Cost(0, 45.4, 45.7), "hls": Cost(0, 106, 59)}
+
+# engine.md section 2: 27-bit accumulator, 18-bit multiplier, bias, constant shift, clamp. The
+# program's shift is per instruction: a 45-bit barrel shifter of 6 stages, two stages a LUT.
+REQUANT_LANE = Cost(1, 53 + 45 * 3, 36 + 45)
+
+# Five products, each within 27 x 18: w*w, its coefficient, the delta, q*t, the requantizer's.
+# Adders, clamps and the two shifters, counted.
+GELU_LANE = Cost(5, 300, 330)
+
+# Terms: dd * 1/ln2, z * ln2, v*v, its coefficient; scaling: e * R (15 x 26 bits). Comparison of the
+# maximum, two barrel shifters, adders, counted.
+SOFTMAX_LANE = Cost(5, 260, 300)
+
+# Sums and division bit by bit on every token lane: maximum, sum, remainder and quotient registers.
+SOFTMAX_TOKEN_LANE = Cost(0, 110, 170)
+
+# x*x in the sums; C*x - S, d*R and n*g in the scaling; the shift by h + 5, counted.
+NORM_LANE = Cost(4, 280, 300)
+
+# Sums, variance, root and reciprocal bit by bit on every token lane: about 50-bit registers.
+NORM_TOKEN_LANE = Cost(0, 330, 330)
+
+# C*Q and S*S (26 x 26 and 10 x 42 bits: two slices each), one lane after the other in each group.
+NORM_GROUP = Cost(4, 0, 0)
+
+# Counters, addresses and handshakes of a process, counted on the widest of them.
+PROCESS = Cost(0, 110, 140)
+
+# An AXI master with its burst logic, and the register file and dispatch: planning figures.
+DMA_BUNDLE = Cost(0, 800, 1200)
+DISPATCH = Cost(0, 2500, 2500)
+
+# Pointers and flags of a FIFO.
+FIFO = Cost(0, 14, 12)
+
+KNOBS = {
+    "dsp": "Use fewer dsp_rows or token lanes, or fewer lanes of gelu, softmax and norm.",
+    "lut": "Use fewer pot_rows or fewer token lanes.",
+    "ff": "Use fewer pot_rows or fewer token lanes.",
+    "bram36": "Use more token lanes (shallower banks), a smaller weight_fifo, or a smaller model.",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of the bill.
+
+    Parameters
+    ----------
+    name : what it is.
+    count : how many there are.
+    dsp, lut, ff : of all of them together.
+    bram18 : halves of block RAMs, all together.
+    """
+
+    name: str
+    count: int
+    dsp: int = 0
+    lut: int = 0
+    ff: int = 0
+    bram18: int = 0
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Everything an engine takes of a board."""
+
+    items: tuple[Item, ...]
+
+    def _sum(self, value: Callable[[Item], int]) -> int:
+        return sum(value(item) for item in self.items)
+
+    @property
+    def dsp(self) -> int:
+        """DSP slices."""
+        return self._sum(lambda item: item.dsp)
+
+    @property
+    def lut(self) -> int:
+        """LUTs, those used as RAM included."""
+        return self._sum(lambda item: item.lut)
+
+    @property
+    def ff(self) -> int:
+        """Flip-flops."""
+        return self._sum(lambda item: item.ff)
+
+    @property
+    def bram36(self) -> int:
+        """Block RAMs of 36 Kb; two halves make one."""
+        return -(-self._sum(lambda item: item.bram18) // 2)
+
+    def totals(self) -> dict[str, int]:
+        """The four totals by name."""
+        return {"dsp": self.dsp, "lut": self.lut, "ff": self.ff, "bram36": self.bram36}
+
+    def shares(self, available: Available) -> dict[str, float]:
+        """Totals as shares of a board's; a need of what the board lacks is infinite."""
+        stock = available.to_dict()
+        return {
+            name: need / stock[name] if stock[name] else (float("inf") if need else 0.0)
+            for name, need in self.totals().items()
+        }
+
+
+def _item(name: str, count: int, cost: Cost) -> Item:
+    return Item(
+        name, count, round(count * cost.dsp), round(count * cost.lut), round(count * cost.ff)
+    )
+
+
+def lane_items(engine: Engine) -> list[Item]:
+    """Array and vector units: what the number of rows and lanes decides."""
+    lanes, groups = engine.token_lanes, engine.groups
+    return [
+        _item("array.dsp_rows", engine.dsp_rows * lanes, ARRAY_CELL[engine.array]),
+        _item("array.pot_rows", engine.pot_rows * lanes, POT_CELL[engine.array]),
+        _item("requant", engine.requant_lanes * groups, REQUANT_LANE),
+        _item("gelu", engine.gelu_lanes * groups, GELU_LANE),
+        _item("softmax", engine.softmax_lanes * groups, SOFTMAX_LANE),
+        _item("softmax.token_lanes", lanes, SOFTMAX_TOKEN_LANE),
+        _item("norm", engine.norm_lanes * groups, NORM_LANE),
+        _item("norm.token_lanes", lanes, NORM_TOKEN_LANE),
+        _item("norm.groups", groups, NORM_GROUP),
+    ]
+
+
+def _turn_item(engine: Engine) -> Item:
+    """Two tiles of registers, and a multiplexer from lane to row in each feature."""
+    bits = engine.max_head_dim * engine.act_bits
+    registers = 2 * bits * engine.group_lanes
+    return Item("value_turn.tiles", 2, 0, round(registers * 0.4), registers)
+
+
+def control_items(engine: Engine) -> list[Item]:
+    """Processes, DMA and dispatch."""
+    copies = {Per.ACCELERATOR: 1, Per.GROUP: engine.groups, Per.PORT: engine.weight_ports}
+    count = sum(copies[process.per] for process in processes())
+    bundles = sum(copies[pointer.per] for pointer in pointers())
+    return [
+        _item("processes", count, PROCESS),
+        _item("dma", bundles, DMA_BUNDLE),
+        _item("dispatch", 1, DISPATCH),
+        _turn_item(engine),
+    ]
+
+
+def _memory_item(memory: Memory) -> Item:
+    control = memory.copies if memory.fifo else 0
+    return Item(
+        memory.name,
+        memory.copies,
+        0,
+        memory.lut + round(control * FIFO.lut),
+        memory.ff + round(control * FIFO.ff),
+        memory.bram18,
+    )
+
+
+def bill(engine: Engine) -> Bill:
+    """What ``engine`` takes, item by item."""
+    stored = [_memory_item(memory) for memory in memories(engine)]
+    return Bill(tuple(lane_items(engine) + control_items(engine) + stored))

@@ -1,0 +1,274 @@
+"""When each instruction of a program runs: units as resources, waits as dependences.
+
+A small event model, exact for its own rules: instructions are dealt in order, each unit serves them
+in order, and an instruction starts when its waits are met. Buffers between units hold what the
+netlist gives them; where one is full, the unit before it stands still.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vitgen.design.cost_cycles import (
+    ARRAY_LATENCY,
+    COMMAND_LATENCY,
+    DISPATCH_CYCLES,
+    EXP_LATENCY,
+    GELU_LATENCY,
+    RECIPROCAL_CYCLES,
+    REQUANT_LATENCY,
+    ROOT_CYCLES,
+    SCALE_LATENCY,
+    WRITE_LATENCY,
+    ProductTimes,
+    Road,
+    array_cycles,
+    load_beats,
+    product_times,
+    sub_words,
+    turn_cycles,
+)
+from vitgen.design.cost_work import Load, Norm, Product, Task, writer_of
+from vitgen.design.engine import COMMAND_DEPTH, Engine
+from vitgen.design.isa import Route, RowSource, Source
+
+WAIT_CAUSE = {
+    Source.ACT_WRITE: "activations",
+    Source.KEY_WRITE: "keys",
+    Source.VALUE_WRITE: "values",
+    Source.PROB_WRITE: "softmax",
+    Source.RESIDUAL: "residual",
+    Source.FEED: "bank reuse",
+    Source.KEYS: "bank reuse",
+    Source.VALUE_TURN: "bank reuse",
+    Source.STORE: "output",
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """An instruction in time, in cycles from the start of the image.
+
+    Parameters
+    ----------
+    name : the task's name.
+    task : its index in the program.
+    start, end : first beat and last result.
+    busy : cycles in which the array belongs to it (0 if it uses none).
+    """
+
+    name: str
+    task: int
+    start: float
+    end: float
+    busy: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A program in time.
+
+    Parameters
+    ----------
+    cycles : from the first instruction to the last result.
+    spans : one an instruction, in order.
+    where : cycles by cause; they sum to ``cycles``. ``products`` are the ideal beats, ``drain``,
+        ``results`` and ``fetch`` as in :class:`~vitgen.design.cost_cycles.Breakdown`; the others are
+        what the array waited for.
+    """
+
+    cycles: float
+    spans: tuple[Span, ...]
+    where: dict[str, float]
+
+    @property
+    def ideal(self) -> float:
+        """Beats in which the array multiplies."""
+        return self.where["products"]
+
+
+class _Machine:
+    """Time at which every unit is free, and the completions so far."""
+
+    def __init__(self, engine: Engine, road: Road) -> None:
+        self.engine, self.road = engine, road
+        self.issue = float(road.latency)  # the first instruction comes from DRAM
+        self.done: dict[Source, list[tuple[float, str]]] = {source: [] for source in Source}
+        self.array_free = 0.0
+        self.last_end = 0.0  # of the array, to attribute idle time
+        self.results_free = 0.0
+        self.fetch_free = 0.0
+        self.load_free = 0.0
+        self.residual_free = 0.0
+        self.turn_free = 0.0
+        self.norm_free = 0.0
+        self.exp_end = self.scale_end = 0.0
+        self.starts: list[float] = []
+        self.finish = 0.0
+        self.where = dict.fromkeys(("products", "drain", "results", "fetch"), 0.0)
+        self._times: dict[Product, ProductTimes] = {}
+
+    def ready(self, task: Task) -> tuple[float, str]:
+        """When the waits of ``task`` are met, and what came last."""
+        latest, cause = 0.0, "dispatch"
+        for source, count in task.waits.items():
+            when, kind = self.done[source][count - 1]
+            if when > latest:
+                latest, cause = when, kind
+        return latest, cause
+
+    def complete(self, source: Source, when: float, cause: str) -> None:
+        """Report a command of ``source``; a process completes its commands in order."""
+        earlier = self.done[source][-1][0] if self.done[source] else 0.0
+        self.done[source].append((max(when, earlier), cause))
+        self.finish = max(self.finish, when)
+
+    def charge(self, cause: str, cycles: float) -> None:
+        """Add to the account of what the time went to."""
+        if cycles:
+            self.where[cause] = self.where.get(cause, 0.0) + cycles
+
+    def deal(self, ready: float) -> tuple[float, float]:
+        """Deal an instruction: when its early commands are out, and when those that wait are."""
+        self.issue += DISPATCH_CYCLES
+        early = self.issue
+        self.issue = max(self.issue, ready)
+        return early, self.issue
+
+    def load(self, work: Load, ready: float) -> tuple[float, float]:
+        _, dealt = self.deal(ready)
+        start = max(dealt + self.road.latency, self.load_free)
+        end = start + load_beats(self.engine, work) * self.road.beat
+        self.load_free = end
+        end += WRITE_LATENCY
+        if work.residual:
+            self.residual_free = end
+            self.complete(Source.RESIDUAL, end, "load")
+        else:
+            self.complete(Source.ACT_WRITE, end, "load")
+        return start, end
+
+    def norm(self, work: Norm, ready: float) -> tuple[float, float]:
+        _, dealt = self.deal(ready)
+        start = max(dealt + COMMAND_LATENCY, self.residual_free, self.norm_free)
+        words = work.features * sub_words(self.engine, self.engine.norm_lanes)
+        summed = scaled = start
+        for _ in range(work.slots):
+            # One token tile waits between the sums and the scaling: full, it holds the sums back.
+            summed = max(summed + words, scaled)
+            scaled = max(summed + ROOT_CYCLES, scaled) + words
+        self.residual_free = summed
+        self.norm_free = scaled
+        end = scaled + SCALE_LATENCY + WRITE_LATENCY
+        self.complete(Source.RESIDUAL, summed, "layernorm")
+        self.complete(Source.ACT_WRITE, end, "layernorm")
+        return start, end
+
+    def product(self, work: Product, ready: float, cause: str) -> tuple[float, float, float]:
+        """Start, last result and busy cycles of a product."""
+        engine, road = self.engine, self.road
+        early, dealt = self.deal(ready)
+        if len(self.starts) > COMMAND_DEPTH:
+            self.issue = max(self.issue, self.starts[-COMMAND_DEPTH - 1])
+        times = self._times.get(work)
+        if times is None:
+            times = self._times[work] = product_times(engine, work, road)
+        fill = COMMAND_LATENCY + ARRAY_LATENCY
+        start = max(dealt + fill, self.array_free)
+        ideal, drain = float(work.ideal_beats), float(work.tiles * times.gap)
+        operand = 0.0
+        if work.source is RowSource.WEIGHTS:
+            since = max(early + road.latency, self.fetch_free)
+            ahead = min(max(0.0, (start - since) / times.word), engine.weight_fifo, work.k)
+            if since > start:
+                start, cause = since, "fetch"
+            busy = array_cycles(work, times, ahead)
+            operand = busy - work.tiles * times.tile
+        else:
+            busy = work.tiles * times.tile
+            if work.source is RowSource.VALUES:
+                turned = max(dealt + COMMAND_LATENCY, self.turn_free) + turn_cycles(engine, work)
+                self.turn_free = turned
+                self.complete(Source.VALUE_TURN, turned, "transpose")
+                operand = max(0.0, turned - (start + work.k))
+                busy += operand
+        # The rows of the product before must have left before this one's first tile drains.
+        blocked = max(0.0, self.results_free - (start + work.k + operand))
+        busy += blocked
+        late = self.outlet(work, times, start, busy)
+        busy += late
+        self.charge(cause, start - self.last_end)
+        self.charge("products", ideal)
+        self.charge("drain", drain)
+        self.charge("fetch", operand)
+        self.charge("results", busy - ideal - drain - operand)
+        self.array_free = self.last_end = start + busy
+        if work.source is RowSource.WEIGHTS:
+            self.fetch_free = self.array_free - (work.slots - 1) * times.tile
+        self.starts.append(start)
+        self.complete(Source.FEED, self.array_free - times.gap, "products")
+        if work.source is RowSource.KEYS:
+            self.complete(Source.KEYS, self.array_free - times.gap, "products")
+        return start, self.done[writer_of(work)][-1][0], busy
+
+    def outlet(self, work: Product, times: ProductTimes, start: float, busy: float) -> float:
+        """Complete the results of a product; cycles by which its way out holds up the array."""
+        last = start + busy - times.gap + times.floor
+        self.results_free = last
+        end = last + REQUANT_LATENCY
+        cause = WAIT_CAUSE[writer_of(work)]
+        late = 0.0
+        if work.route is Route.SOFTMAX:
+            end, late = self.softmax(work, times, start, busy)
+        elif work.route is Route.GELU:
+            end += GELU_LATENCY
+        elif work.route is Route.RESIDUAL:
+            # Increments queue behind a load of the stream: a short queue stops the array.
+            first = start + times.tile - times.gap
+            late = max(0.0, self.residual_free - first)
+            end += late
+            self.results_free += late
+            self.residual_free = end
+        self.complete(writer_of(work), end + WRITE_LATENCY, cause)
+        return late
+
+    def softmax(
+        self, work: Product, times: ProductTimes, start: float, busy: float
+    ) -> tuple[float, float]:
+        """Last probability, and cycles by which the stages hold up the array.
+
+        Maximum, terms and scaling each take a slot's keys in turn; between two of them lies one slot
+        of words, so a stage ends no earlier than the stage behind it ended the slot before.
+        """
+        words = work.limit * sub_words(self.engine, self.engine.softmax_lanes)
+        per_slot = busy / work.slots
+        late = 0.0
+        for slot in range(work.slots):
+            arrived = start + (slot + 1) * per_slot + late - times.gap + times.floor
+            arrived += REQUANT_LATENCY
+            maxed = max(arrived, self.exp_end)
+            late += maxed - arrived
+            self.exp_end = max(maxed, self.exp_end, self.scale_end - words) + words + EXP_LATENCY
+            self.scale_end = max(self.exp_end + RECIPROCAL_CYCLES, self.scale_end) + words
+        self.results_free += late
+        return self.scale_end + SCALE_LATENCY, late
+
+
+def schedule(engine: Engine, tasks: Sequence[Task], road: Road) -> Timeline:
+    """Run ``tasks`` in order."""
+    machine = _Machine(engine, road)
+    spans = []
+    for index, task in enumerate(tasks):
+        ready, cause = machine.ready(task)
+        busy = 0.0
+        if isinstance(task.work, Product):
+            start, end, busy = machine.product(task.work, ready, cause)
+        elif isinstance(task.work, Norm):
+            start, end = machine.norm(task.work, ready)
+        elif isinstance(task.work, Load):
+            start, end = machine.load(task.work, ready)
+        else:
+            start, end = machine.deal(ready)
+        spans.append(Span(task.name, index, start, end, busy))
+        machine.finish = max(machine.finish, end)
+    machine.charge("tail", machine.finish - machine.last_end)
+    return Timeline(machine.finish, tuple(spans), machine.where)

@@ -1,0 +1,353 @@
+"""The engine for a model and a board: enumerate shapes, rank them in closed form, time the best."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vitgen.boards import Board
+from vitgen.design.cost import Estimate, array_lanes, check_fit, estimate
+from vitgen.design.cost_cycles import Road, drain_gap
+from vitgen.design.cost_resources import bill, lane_items
+from vitgen.design.cost_work import LinearShape, Workload
+from vitgen.design.engine import MULTIPLIERS_PER_DSP, Engine
+from vitgen.design.needs import Needs, needs_of
+from vitgen.design.search_space import (
+    FIFOS,
+    SIMULATED,
+    ClosedForm,
+    Grid,
+    Lanes,
+    Limits,
+    build,
+    fit_lanes,
+    pot_choices,
+    token_grids,
+    unit_cost,
+    unit_lanes,
+)
+from vitgen.design.steps import Step, fuse
+from vitgen.errors import DoesNotFit, VitgenError
+from vitgen.ir import Graph
+
+__all__ = ["SIMULATED", "Choice", "Limits", "choose", "choose_for"]
+
+RANKED = 24  # candidates that the timeline times
+GRIDS = 4000  # grids whose lanes are fitted, at most
+TIE = 0.002  # frames that a smaller design may cost
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine found, and how.
+
+    Parameters
+    ----------
+    engine, estimate : the design.
+    considered : grids looked at, and how many of them were timed.
+    binding : the resource of which the largest share of the limit is taken.
+    shares : share of the limit that each resource takes, 1 being full.
+    """
+
+    engine: Engine
+    estimate: Estimate
+    considered: int
+    timed: int
+    binding: str
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """A grid with a lower bound of its cycles."""
+
+    grid: Grid
+    lanes: int
+    bound: float
+
+
+class _Search:
+    def __init__(
+        self,
+        needs: Needs,
+        steps: list[Step],
+        board: Board,
+        clock_mhz: float,
+        array: str,
+        utilisation: float,
+        limits: Limits,
+    ) -> None:
+        self.needs, self.board, self.clock = needs, board, clock_mhz
+        self.array, self.utilisation, self.limits = array, utilisation, limits
+        self.workload = Workload(steps)
+        stock = board.resources.to_dict()
+        self.stock = {name: stock[name] * utilisation for name in ("dsp", "lut", "ff", "bram36")}
+        self.ports = board.dram.ports
+        self.considered = 0
+        self.timed: dict[Engine, Estimate] = {}
+        self.refused: Engine | None = None
+
+    def gain(self, cycles: float, lanes: int) -> float:
+        """What is maximised: frames, less where most lanes would stand idle."""
+        busy = self.workload.macs / (lanes * cycles)
+        return min(1.0, busy / self.limits.busy_floor) / cycles
+
+    def grids(self) -> Iterator[_Ranked]:
+        """Grids within the DSP slices, with the cycles of their tiles alone."""
+        per_dsp = MULTIPLIERS_PER_DSP[self.array]
+        bounds: dict[tuple[int, int], float] = {}
+        for group, groups in token_grids(self.needs.tokens, self.limits):
+            token_lanes = group * groups
+            slots = -(-self.needs.tokens // token_lanes)
+            least, most = -(-group // per_dsp[8]), int(self.stock["dsp"]) // token_lanes
+            for dsp_rows in range(least, most + 1):
+                if dsp_rows * per_dsp[4] * 4 > 1024:
+                    break
+                for pot_rows in pot_choices(self.workload, dsp_rows, per_dsp[4]):
+                    grid = Grid(group, groups, dsp_rows, pot_rows)
+                    lanes = self.admit(grid)
+                    if not lanes:
+                        continue
+                    rows = (dsp_rows, pot_rows)
+                    if rows not in bounds:
+                        bounds[rows] = self.row_cycles(*rows)
+                    bound = slots * bounds[rows] + self.workload.attention_macs / (
+                        dsp_rows * per_dsp[8] * token_lanes
+                    )
+                    yield _Ranked(grid, lanes, bound)
+
+    def admit(self, grid: Grid) -> int:
+        """Lanes of the array on ``grid``, 0 if the limits forbid it."""
+        per_dsp = MULTIPLIERS_PER_DSP[self.array][4 if self.workload.narrow else 8]
+        rows = grid.dsp_rows * per_dsp + grid.pot_rows
+        lanes = rows * grid.token_lanes
+        if self.limits.max_multipliers and lanes > self.limits.max_multipliers:
+            return 0
+        if -(-self.needs.residual_words // rows) < self.limits.min_row_tiles:
+            return 0
+        return lanes
+
+    def row_cycles(self, dsp_rows: int, pot_rows: int) -> float:
+        """Cycles of all row tiles of the linear layers for one token tile."""
+        try:
+            probe = build(
+                self.needs, self.array, Grid(1, 1, dsp_rows, pot_rows), Lanes(1, 1, 1, 1), 4, 32
+            )
+        except VitgenError:
+            return float("inf")
+        gap = drain_gap(probe)
+        total = 0.0
+        for shape, count in self.workload.shapes.items():
+            if isinstance(shape, LinearShape) and shape.tokens > 1:
+                for product in shape.products(probe):
+                    total += count * product.row_tiles * (product.k + gap)
+        return total
+
+    def probe(self, grid: Grid, ports: int) -> Engine:
+        """An engine of ``grid`` with the widest units."""
+        wide = grid.group_lanes
+        fifo = min(self.needs.max_k, 1024)
+        return build(self.needs, self.array, grid, Lanes(wide, wide, wide, wide), ports, fifo)
+
+    def rank(self) -> list[tuple[float, Grid, Lanes, ClosedForm]]:
+        """The best grids with fitted lanes, by closed form."""
+        found = [r for r in self.grids() if r.bound < float("inf")]
+        self.considered = len(found)
+        found.sort(key=lambda r: (-self.gain(r.bound, r.lanes), r.grid.groups))
+        road = Road.of(self.board, self.clock, self.ports)
+        best: list[tuple[float, Grid, Lanes, ClosedForm]] = []
+        for ranked in found[:GRIDS]:
+            if len(best) >= RANKED and self.gain(ranked.bound, ranked.lanes) <= best[-1][0]:
+                break
+            fitted = self.fitted(ranked.grid, road, best)
+            if fitted is None:
+                continue
+            form, lanes, cycles = fitted
+            best.append((self.gain(cycles, ranked.lanes), ranked.grid, lanes, form))
+            best.sort(key=lambda entry: -entry[0])
+            del best[RANKED:]
+        return best
+
+    def fitted(
+        self, grid: Grid, road: Road, best: list[tuple[float, Grid, Lanes, ClosedForm]]
+    ) -> tuple[ClosedForm, Lanes, float] | None:
+        """Lanes that fit ``grid``; None where it cannot be built or cannot be among the best."""
+        try:
+            probe = self.probe(grid, self.ports)
+        except VitgenError:
+            return None
+        least = Lanes(*[unit_lanes(grid.group_lanes)[-1]] * 4)
+        if unit_cost(probe, least)[0] > self.stock["dsp"]:
+            self.refuse(probe)
+            return None
+        form = ClosedForm(self.workload, probe, road)
+        widest = form.cycles(Lanes(*[grid.group_lanes] * 4))
+        lanes_now = array_lanes(probe, self.workload.narrow)
+        if len(best) >= RANKED and self.gain(widest, lanes_now) <= best[-1][0]:
+            return None
+        whole = bill(probe)
+        units = lane_items(probe)
+        rest = whole.lut - sum(item.lut for item in units)
+        if whole.bram36 > self.stock["bram36"] * 1.1:
+            self.refuse(probe)
+            return None
+        fitted = fit_lanes(form, self.stock["dsp"], self.stock["lut"] - rest)
+        if fitted is None:
+            self.refuse(probe)
+            return None
+        return form, *fitted
+
+    def refuse(self, engine: Engine) -> None:
+        """Remember the smallest engine that does not fit, for the message."""
+        if self.refused is None or (
+            sum(engine.multipliers.values()) < sum(self.refused.multipliers.values())
+        ):
+            self.refused = engine
+
+    def weight_path(self, grid: Grid, lanes: Lanes, form: ClosedForm) -> Engine:
+        """The cheapest ports and FIFO whose linear layers take no longer than with the best."""
+        options = []
+        for ports in range(1, self.ports + 1):
+            form_road = Road.of(self.board, self.clock, ports)
+            for fifo in FIFOS:
+                engine = build(self.needs, self.array, grid, lanes, ports, fifo)
+                cycles = ClosedForm(self.workload, engine, form_road).linear(engine)
+                options.append((cycles, ports, fifo, engine))
+        fastest = min(cycles for cycles, *_ in options)
+        good = [o for o in options if o[0] <= fastest * (1 + TIE)]
+        return min(good, key=lambda o: (o[2], o[1]))[3]
+
+    def time(self, engine: Engine) -> Estimate | None:
+        """The timed estimate of ``engine`` if it fits."""
+        if engine in self.timed:
+            return self.timed[engine]
+        needed = bill(engine).totals()
+        if any(needed[name] > self.stock[name] for name in needed):
+            self.refuse(engine)
+            return None
+        self.timed[engine] = estimate(engine, self.workload, self.board, self.clock)
+        return self.timed[engine]
+
+    def value(self, found: Estimate) -> float:
+        """Gain of a timed estimate."""
+        return self.gain(found.cycles, found.lanes)
+
+    def share(self, found: Estimate) -> float:
+        """Largest share of a limit."""
+        return max(self.shares(found).values())
+
+    def shares(self, found: Estimate) -> dict[str, float]:
+        """Share of every limit."""
+        return {name: need / self.stock[name] if self.stock[name] else float(need > 0)
+                for name, need in found.bill.totals().items()}
+
+    def neighbours(self, engine: Engine) -> Iterator[Engine]:
+        """Engines one choice away."""
+        widths = unit_lanes(engine.group_lanes)
+        for unit in ("requant", "gelu", "softmax", "norm"):
+            at = widths.index(getattr(engine, f"{unit}_lanes"))
+            for other in widths[max(0, at - 1) : at + 2]:
+                lanes: dict[str, Any] = {f"{unit}_lanes": other}
+                yield replace(engine, **lanes)
+        for fifo in FIFOS:
+            yield replace(engine, weight_fifo=fifo)
+        for ports in range(1, self.ports + 1):
+            yield replace(engine, weight_ports=ports)
+        for row in (engine.dsp_rows - 1, engine.dsp_rows + 1):
+            grid = Grid(engine.group_lanes, engine.groups, max(1, row), engine.pot_rows)
+            if self.admit(grid):
+                try:
+                    yield replace(engine, dsp_rows=max(1, row))
+                except VitgenError:
+                    continue
+
+    def better(self, a: Estimate, b: Estimate) -> bool:
+        """Whether ``a`` beats ``b``: more gain, or as much for less of the board."""
+        ratio = self.value(a) / self.value(b)
+        if ratio > 1 + TIE:
+            return True
+        return ratio > 1 - TIE and self.share(a) < self.share(b) - 0.005
+
+    def run(self) -> Choice:
+        """The choice."""
+        best: Estimate | None = None
+        for _, grid, lanes, form in self.rank():
+            found = self.time(self.weight_path(grid, lanes, form))
+            if found is not None and (best is None or self.better(found, best)):
+                best = found
+        if best is None:
+            raise self.nothing_fits()
+        improved = True
+        while improved:
+            improved = False
+            for engine in self.neighbours(best.engine):
+                found = self.time(engine)
+                if found is not None and self.better(found, best):
+                    best, improved = found, True
+        shares = self.shares(best)
+        binding = max(shares, key=lambda name: shares[name])
+        return Choice(best.engine, best, self.considered, len(self.timed), binding, shares)
+
+    def nothing_fits(self) -> VitgenError:
+        """Why: the smallest engine that was refused, or no engine at all."""
+        engine = self.refused or self.smallest()
+        try:
+            check_fit(engine, self.board, self.utilisation)
+        except DoesNotFit as error:
+            return error
+        return DoesNotFit(
+            f"No engine for {self.needs.tokens} tokens keeps the limits {self.limits}.",
+            "Allow more multipliers, or fewer tiles.",
+        )
+
+    def smallest(self) -> Engine:
+        """One token lane, one row."""
+        return build(self.needs, self.array, Grid(1, 1, 1, 0), Lanes(1, 1, 1, 1), 1, FIFOS[0])
+
+
+def choose_for(
+    needs: Needs,
+    steps: list[Step],
+    board: Board,
+    clock_mhz: float | None = None,
+    array: str = "dsp48",
+    utilisation: float = 0.9,
+    limits: Limits | None = None,
+) -> Choice:
+    """:func:`choose` for a graph whose needs and steps are at hand."""
+    clock = float(board.clock_mhz if clock_mhz is None else clock_mhz)
+    if not 0 < utilisation <= 1:
+        raise VitgenError(
+            f"The utilisation is {utilisation:g}.", "It lies above 0 and is at most 1."
+        )
+    if array not in MULTIPLIERS_PER_DSP:
+        raise VitgenError(
+            f"Unknown array {array!r}.", f"Choose {' or '.join(MULTIPLIERS_PER_DSP)}."
+        )
+    return _Search(needs, steps, board, clock, array, utilisation, limits or Limits()).run()
+
+
+def choose(
+    graph: Graph,
+    board: Board,
+    clock_mhz: float | None = None,
+    array: str = "dsp48",
+    utilisation: float = 0.9,
+    limits: Limits | None = None,
+) -> Choice:
+    """The fastest engine for ``graph`` on ``board``, and of equally fast ones the smallest.
+
+    Parameters
+    ----------
+    clock_mhz : None for the board's own.
+    array : "dsp48" or "hls".
+    utilisation : share of each resource that the design may take.
+    limits : further bounds, e.g. :data:`SIMULATED` for a model whose RTL is simulated.
+
+    Raises
+    ------
+    DoesNotFit : no engine fits; the message names the resource, the need, the limit and a remedy.
+    """
+    steps = fuse(graph)
+    return choose_for(
+        needs_of(graph, steps), steps, board, clock_mhz, array, utilisation, limits
+    )
