@@ -14,11 +14,22 @@ from torch import Tensor, nn
 
 from vitgen.models.config import VitConfig
 from vitgen.models.sites import op_names
-from vitgen.quant.activations import CALIBRATED, CONSTANT, LEARNED, POINT, ActQuant, act_injector
+from vitgen.quant.activations import (
+    CALIBRATED,
+    CONSTANT,
+    LEARNED,
+    POINT,
+    ActQuant,
+    act_injector,
+    act_quantizer,
+)
 from vitgen.quant.calibration import assign_model_rows
 from vitgen.quant.config import QuantConfig
-from vitgen.quant.functions import poly_gelu, poly_softmax
-from vitgen.quant.weights import weight_injector
+from vitgen.quant.functions import RoundedNorm, poly_gelu, poly_softmax
+from vitgen.quant.weights import BiasQuant, RowQuant, bias_injector, weight_injector
+
+ATTENTIVE = 1.4
+"""Standard deviation of fresh queries and keys; their scores then have about its square."""
 
 WIDE = 16  # bits of the residual stream, scores, GELU input and logits
 
@@ -48,11 +59,21 @@ class Layers:
         self.quant = quant
         self.residual = self._site(ActQuant(WIDE, CALIBRATED))
 
-    def linear(self, inputs: int, outputs: int) -> nn.Linear:
-        """``nn.Linear`` or its quantized form."""
+    def linear(self, source: nn.Module, inputs: int, outputs: int) -> nn.Linear:
+        """``nn.Linear`` or its quantized form; ``source`` is the site that it reads."""
         if self.quant is None:
             return nn.Linear(inputs, outputs)
-        return qnn.QuantLinear(inputs, outputs, bias=True, weight_quant=weight_injector(outputs))
+        rows = RowQuant(outputs)
+        bias = BiasQuant(act_quantizer(source), rows)
+        return qnn.QuantLinear(
+            inputs, outputs, bias=True,
+            weight_quant=weight_injector(rows), bias_quant=bias_injector(bias),
+        )
+
+    def norm(self, config: VitConfig) -> nn.LayerNorm:
+        """``nn.LayerNorm`` or its form with the integer one's rounding."""
+        kind = nn.LayerNorm if self.quant is None else RoundedNorm
+        return kind(config.embed_dim, eps=config.norm_eps)
 
     def conv(self, config: VitConfig) -> nn.Conv2d:
         """The patch embedding's convolution."""
@@ -61,7 +82,7 @@ class Layers:
             return nn.Conv2d(config.channels, outputs, extent, stride=extent)
         return qnn.QuantConv2d(
             config.channels, outputs, extent, stride=extent, bias=True,
-            weight_quant=weight_injector(outputs),
+            weight_quant=weight_injector(RowQuant(outputs)),
         )
 
     def _site(self, quantizer: ActQuant) -> nn.Module:
@@ -125,19 +146,21 @@ class PatchEmbed(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention, with a site for each tensor of its six ops."""
 
-    def __init__(self, name: str, config: VitConfig, layers: Layers) -> None:
+    def __init__(
+        self, name: str, config: VitConfig, layers: Layers, source: nn.Module
+    ) -> None:
         super().__init__()
         width = config.embed_dim
         self.heads, self.head_dim = config.heads, config.head_dim
         self.delta2 = None if layers.quant is None else layers.quant.delta2
-        self.qkv = layers.linear(width, 3 * width)
+        self.qkv = layers.linear(source, width, 3 * width)
         self.q_out = layers.act(f"{name}.q")
         self.k_out = layers.act(f"{name}.k")
         self.v_out = layers.act(f"{name}.v")
         self.qk_out = layers.point()
         self.softmax_out = layers.probabilities(f"{name}.softmax")
         self.av_out = layers.act(f"{name}.av")
-        self.proj = layers.linear(width, width)
+        self.proj = layers.linear(self.av_out, width, width)
         self.proj_out = layers.stream()
 
     def _split(self, x: Tensor) -> Tensor:
@@ -163,13 +186,15 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers around GELU."""
 
-    def __init__(self, name: str, config: VitConfig, layers: Layers) -> None:
+    def __init__(
+        self, name: str, config: VitConfig, layers: Layers, source: nn.Module
+    ) -> None:
         super().__init__()
         self.delta1 = None if layers.quant is None else layers.quant.delta1
-        self.fc1 = layers.linear(config.embed_dim, config.hidden)
+        self.fc1 = layers.linear(source, config.embed_dim, config.hidden)
         self.fc1_out = layers.point()
         self.gelu_out = layers.act(f"{name}.gelu")
-        self.fc2 = layers.linear(config.hidden, config.embed_dim)
+        self.fc2 = layers.linear(self.gelu_out, config.hidden, config.embed_dim)
         self.fc2_out = layers.stream()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -184,13 +209,13 @@ class Block(nn.Module):
 
     def __init__(self, name: str, config: VitConfig, layers: Layers) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
+        self.norm1 = layers.norm(config)
         self.norm1_out = layers.act(f"{name}.norm1")
-        self.attn = Attention(f"{name}.attn", config, layers)
+        self.attn = Attention(f"{name}.attn", config, layers, self.norm1_out)
         self.attn_add_out = layers.stream()
-        self.norm2 = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
+        self.norm2 = layers.norm(config)
         self.norm2_out = layers.act(f"{name}.norm2")
-        self.mlp = Mlp(f"{name}.mlp", config, layers)
+        self.mlp = Mlp(f"{name}.mlp", config, layers, self.norm2_out)
         self.mlp_add_out = layers.stream()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -225,9 +250,9 @@ class Vit(nn.Module):
         self.blocks = nn.ModuleList(
             Block(f"blocks.{n}", config, layers) for n in range(config.depth)
         )
-        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.norm = layers.norm(config)
         self.norm_out = layers.act("norm")
-        self.head = layers.linear(width, config.classes)
+        self.head = layers.linear(self.norm_out, width, config.classes)
         self.head_out = layers.logits()
 
     def block_list(self) -> list[Block]:
@@ -251,10 +276,11 @@ class Vit(nn.Module):
 
 
 def _initialise(model: Vit, seed: int) -> None:
-    """timm's initialisation, with some spread in norms and biases.
+    """timm's initialisation, with attention that attends and some spread in norms and biases.
 
-    The spread matters to untrained models: with every gain 1 and every bias 0, wrong integers for
-    them would go unnoticed.
+    Both matter to models that stay untrained: with timm's small queries and keys attention is
+    uniform, every probability rounds to the same 0 or 1, and wrong integers go unnoticed, as they
+    do with every gain 1 and every bias 0.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -275,6 +301,9 @@ def _initialise(model: Vit, seed: int) -> None:
                 nn.init.trunc_normal_(parameter, std=deviation, generator=generator)
             else:
                 nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+            if name.endswith("attn.qkv.weight"):
+                width = parameter.shape[1]
+                parameter[: 2 * width] *= ATTENTIVE * width**-0.5 / 0.02
 
 
 def build(config: VitConfig, quant: QuantConfig | None, seed: int) -> Vit:

@@ -32,22 +32,23 @@ class _FakeQuant(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, scale: Tensor, low: float, high: float) -> Tensor:
         scaled = x / scale
         # Half up, as the integer requantizer rounds.
-        code = torch.floor(scaled + 0.5).clamp_(low, high)
-        inside = (scaled >= low) & (scaled <= high)
+        rounded = (scaled + 0.5).floor_()
+        code = rounded.clamp(low, high)
+        inside = rounded == code
         if ctx.needs_input_grad[1]:
-            error = torch.where(inside, code - scaled, code)
-            ctx.save_for_backward(inside, error)
+            ctx.save_for_backward(inside, torch.where(inside, code - scaled, code))
         else:
             ctx.save_for_backward(inside)
         ctx.damping = 1.0 / math.sqrt(max(x.numel(), 1) * high)
-        return code * scale
+        return code.mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         gradient = gradients[0]
         to_scale = None
         if ctx.needs_input_grad[1]:
-            to_scale = (gradient * ctx.saved_tensors[1]).sum() * ctx.damping
+            product = torch.dot(gradient.flatten(), ctx.saved_tensors[1].flatten())
+            to_scale = product * ctx.damping
         return gradient * ctx.saved_tensors[0], to_scale, None, None
 
 
@@ -143,6 +144,11 @@ class ActQuant(nn.Module):
         self.observer: Observer | None = None
 
     @property
+    def active(self) -> bool:
+        """Whether the input is quantized: calibrated, and not being observed."""
+        return self.observer is None and bool(self.ready)
+
+    @property
     def scale(self) -> float:
         """Real value of code 1."""
         return 2.0 ** float(self.log_scale)
@@ -186,7 +192,7 @@ class ActQuant(nn.Module):
         scale = torch.exp2(self.log_scale)
         if self.observer is not None:
             self.observer.update(x)
-        elif bool(self.ready):
+        elif self.active:
             x = _FakeQuant.apply(x, scale, float(self.low), float(self.limit))
         return x, scale, self.zero_point, self.bit_width
 

@@ -1,4 +1,4 @@
-"""Softmax and GELU as the integers compute them, in float and with gradients.
+"""Softmax, GELU and LayerNorm as the integers compute them, in float and with gradients.
 
 The polynomials are I-BERT's with HeatViT's gains (HeatViT eqs. 11-14); ``vitgen.arith`` holds the
 integer functions that these follow.
@@ -7,12 +7,14 @@ integer functions that these follow.
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitgen.arith.gelu import A as GELU_A
 from vitgen.arith.gelu import B as GELU_B
+from vitgen.arith.layernorm import NORMAL_FRACTION
 
 EXP_FRACTION = 2.0**14  # the integer exponential has 14 fractional bits, truncated
+NORMAL_ONE = 2.0**NORMAL_FRACTION
 LN2 = math.log(2.0)
 MAX_DISTANCE = 16.0
 
@@ -29,6 +31,17 @@ def poly_softmax(scores: Tensor, delta2: float = 1.0) -> Tensor:
     exact = terms.detach()
     terms = terms + (torch.floor(exact * EXP_FRACTION) / EXP_FRACTION - exact)
     return terms * (delta2 / terms.sum(dim=-1, keepdim=True))
+
+
+class RoundedNorm(nn.LayerNorm):
+    """LayerNorm whose normalised value has the fractional bits of the integer one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Along the last axis; the rounding passes the gradient through."""
+        normal = nn.functional.layer_norm(x, self.normalized_shape, eps=self.eps)
+        exact = normal.detach()
+        rounded = torch.floor(exact * NORMAL_ONE + 0.5) / NORMAL_ONE
+        return (normal + (rounded - exact)) * self.weight + self.bias
 
 
 def poly_gelu(x: Tensor, delta1: float = 1.0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Weight quantizer: rows of fixed point (4 or 8 bits) and of powers of two in one layer.
+"""Weight and bias quantizers: rows of fixed point (4 or 8 bits) and of powers of two in one layer.
 
 A Brevitas ``tensor_quant``: it returns ``(value, scale, zero_point, bit_width)`` and is injected
 into ``QuantLinear`` and ``QuantConv2d``. Every row has its own scale.
@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from brevitas.inject import ExtendedInjector
-from brevitas.proxy import WeightQuantProxyFromInjector
+from brevitas.proxy import BiasQuantProxyFromInjector, WeightQuantProxyFromInjector
 from torch import Tensor, nn
 
+from vitgen.quant.activations import ActQuant
 from vitgen.quant.rows import no_rows
 
 FIXED4_LIMIT = 7
@@ -81,6 +82,7 @@ class RowQuant(nn.Module):
         self.register_buffer("clip", torch.ones(rows))
         self.register_buffer("bit_width", torch.tensor(8.0), persistent=False)
         self.register_buffer("zero_point", torch.tensor(0.0), persistent=False)
+        self.row_scale: Tensor | None = None  # of the latest call, for the bias
         self._frozen: Tensor | None = None
         self._freeze = False
 
@@ -119,22 +121,72 @@ class RowQuant(nn.Module):
         return self.codes(weight, scale).to(torch.int8), scale.double()
 
     def forward(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        scale = self.scales(weight)
         shape = (-1,) + (1,) * (weight.dim() - 1)
-        column = scale.view(shape)
-        if self._freeze and self._frozen is not None:
-            value = self._frozen
+        if self._frozen is not None and self.row_scale is not None:
+            value, scale = self._frozen, self.row_scale
         else:
-            quantized = self.codes(weight, scale).view_as(weight) * column
+            scale = self.scales(weight)
+            quantized = self.codes(weight, scale).view_as(weight) * scale.view(shape)
             bound = (scale * self.limits()).view(shape)
             value = _Straight.apply(weight, quantized, bound)
-            if self._freeze:
-                self._frozen = value.detach()
-        return value, column, self.zero_point, self.bit_width
+            self._frozen = value.detach() if self._freeze else None
+        self.row_scale = scale
+        return value, scale.view(shape), self.zero_point, self.bit_width
 
     def freeze(self, on: bool) -> None:
         """Keep the quantized weights of the next call until switched off."""
         self._freeze, self._frozen = on, None
+
+
+class BiasQuant(nn.Module):
+    """Bias quantizer: 32 bits in the accumulator's scale, as the integer layer adds it.
+
+    Matters where activations have few bits: an accumulator is then a few steps of the output. The
+    bias passes through until the layer's input has a scale.
+
+    Parameters
+    ----------
+    source : quantizer of the layer's input.
+    rows : quantizer of the layer's weights, called before.
+    """
+
+    def __init__(self, source: ActQuant, rows: RowQuant) -> None:
+        super().__init__()
+        self.bit_width: Tensor
+        self.zero_point: Tensor
+        self.register_buffer("bit_width", torch.tensor(32.0), persistent=False)
+        self.register_buffer("zero_point", torch.tensor(0.0), persistent=False)
+        # In a tuple: both belong to other layers, which register and save them.
+        self._sources = (source, rows)
+
+    def forward(self, bias: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        source, rows = self._sources
+        if not source.active or rows.row_scale is None:
+            return bias, torch.ones_like(bias), self.zero_point, self.bit_width
+        scale = torch.exp2(source.log_scale.detach()) * rows.row_scale
+        exact = bias.detach()
+        value = bias + ((exact / scale).round_() * scale - exact)
+        return value, scale, self.zero_point, self.bit_width
+
+
+class BiasProxy(BiasQuantProxyFromInjector):
+    """Brevitas' proxy that keeps its quantizer; see :class:`RowProxy`."""
+
+    def init_tensor_quant(self, preserve_state_dict: bool = False) -> None:
+        if self.tensor_quant is None:
+            super().init_tensor_quant(preserve_state_dict)
+
+
+def bias_injector(quantizer: BiasQuant) -> type[ExtendedInjector]:
+    """Brevitas injector of this bias quantizer."""
+    return ExtendedInjector.let(
+        tensor_quant=quantizer,
+        proxy_class=BiasProxy,
+        requires_input_scale=False,
+        signed=True,
+        narrow_range=True,
+        bit_width=32,
+    )
 
 
 class RowProxy(WeightQuantProxyFromInjector):
@@ -149,10 +201,10 @@ class RowProxy(WeightQuantProxyFromInjector):
             super().init_tensor_quant(preserve_state_dict)
 
 
-def weight_injector(rows: int) -> type[ExtendedInjector]:
-    """Brevitas injector with a :class:`RowQuant` of its own."""
+def weight_injector(quantizer: RowQuant) -> type[ExtendedInjector]:
+    """Brevitas injector of this weight quantizer."""
     return ExtendedInjector.let(
-        tensor_quant=RowQuant(rows),
+        tensor_quant=quantizer,
         proxy_class=RowProxy,
         signed=True,
         narrow_range=True,
