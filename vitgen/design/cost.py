@@ -12,7 +12,8 @@ from vitgen.design.cost_cycles import Road, instruction_cycles
 from vitgen.design.cost_resources import KNOBS, Bill, bill
 from vitgen.design.cost_timeline import Timeline, schedule
 from vitgen.design.cost_traffic import Traffic, traffic
-from vitgen.design.cost_work import Product, Task, Workload, tasks_of_program
+from vitgen.design.cost_work import Product, Task, tasks_of_program
+from vitgen.design.cost_workload import Workload
 from vitgen.design.engine import Engine
 from vitgen.design.isa import RowSource
 from vitgen.design.program import Program

@@ -105,7 +105,7 @@ def drain_gap(engine: Engine) -> int:
 
     dsp48: the accumulators leave through the cascade, two chains a column (``engine.md`` section 4:
     drain = rows / 2), and one cycle turns the array round. hls: a tile's sums are copied aside in
-    one beat and leave while the next tile is computed.
+    its last beat and leave while the next tile is computed.
     """
     return -(-engine.dsp_rows // 2) + 1 if engine.array == "dsp48" else 0
 
@@ -144,6 +144,8 @@ class ProductTimes:
     floor : of these at least, because its results leave no faster.
     word : cycles per weight word from DRAM (0 for activations).
     prefetch : words that come ahead of a row tile while the one before it is replayed.
+    after : cycles after the last tile before another instruction can begin: the array in C++ drains
+        its last tile alone.
     """
 
     tile: float
@@ -151,6 +153,7 @@ class ProductTimes:
     floor: int
     word: float
     prefetch: float
+    after: int
 
     def first_pass(self, product: Product, prefetched: float) -> float:
         """Cycles of a row tile's first token tile, ``prefetched`` words waiting in the FIFO."""
@@ -162,16 +165,19 @@ def product_times(engine: Engine, product: Product, road: Road) -> ProductTimes:
     """The times of a product, whatever stands before it."""
     gap, floor = drain_gap(engine), result_beats(engine, product)
     tile = float(max(product.k + gap, floor))
+    after = 0
+    if engine.array == "hls":
+        after = product.tile_rows * sub_words(engine, engine.requant_lanes)
     if product.source is not RowSource.WEIGHTS:
-        return ProductTimes(tile, gap, floor, 0.0, 0.0)
+        return ProductTimes(tile, gap, floor, 0.0, 0.0, after)
     word = word_cycles(engine, product, road)
     ahead = min(float(engine.weight_fifo), (product.slots - 1) * tile / word)
-    return ProductTimes(tile, gap, floor, word, min(ahead, float(product.k)))
+    return ProductTimes(tile, gap, floor, word, min(ahead, float(product.k)), after)
 
 
 def array_cycles(product: Product, times: ProductTimes, prefetched: float) -> float:
     """Cycles of the whole product; ``prefetched`` words of its first row tile are there already."""
-    tiles = product.tiles * times.tile
+    tiles = product.tiles * times.tile + times.after
     if not times.word:
         return tiles
     first = times.first_pass(product, prefetched) - times.tile
@@ -183,11 +189,11 @@ def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdow
     times = product_times(engine, product, road)
     busy = array_cycles(product, times, times.prefetch)
     tiles = product.tiles
-    fetch = busy - tiles * times.tile
+    fetch = busy - tiles * times.tile - times.after
     if product.source is RowSource.VALUES:
         fetch = float(max(0, turn_cycles(engine, product) - product.k))
-    drain = float(tiles * times.gap)
-    tail = max(0.0, float(result_beats(engine, product) - times.gap)) + REQUANT_LATENCY
+    drain = float(tiles * times.gap + times.after)
+    tail = max(0.0, float(times.floor - times.gap - times.after)) + REQUANT_LATENCY
     if product.route is Route.GELU:
         tail += GELU_LATENCY
     elif product.route is Route.SOFTMAX:
@@ -196,7 +202,7 @@ def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdow
     return Breakdown(
         ideal=float(product.ideal_beats),
         drain=drain,
-        results=tiles * times.tile - product.ideal_beats - drain,
+        results=tiles * times.tile + times.after - product.ideal_beats - drain,
         fetch=fetch,
         fill=float(DISPATCH_CYCLES + COMMAND_LATENCY + ARRAY_LATENCY),
         tail=tail + WRITE_LATENCY,

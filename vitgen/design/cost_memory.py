@@ -77,6 +77,7 @@ def bram18(width: int, depth: int) -> int:
     A memory is a grid of equal blocks in one aspect ratio; the cheapest is taken. A 36 Kb block
     counts two.
     """
+
     def grid(shapes: tuple[tuple[int, int], ...]) -> int:
         return min(-(-width // w) * -(-depth // d) for w, d in shapes)
 

@@ -24,9 +24,9 @@ class Cost:
 
 
 # A DSP row of one token lane (engine.md section 2): V3a, three rows of 4 bits with carry canaries,
-# 32 LUT and 50 FF a cell; the switch to two rows of 8 bits adds 2.3 LUT a row. hls: V1b, systolic
-# rows, 17.2 LUT and 6.8 FF a product, two products a cell.
-ARRAY_CELL = {"dsp48": Cost(1, 32 + 3 * 2.3, 50), "hls": Cost(1, 2 * 17.2, 2 * 6.8)}
+# 32 LUT and 50 FF a cell; the switch to two rows of 8 bits adds 2.3 LUT a row. hls: V1, sums copied
+# to shift registers, 24.4 LUT and 24.8 FF a product at 32 x 64, two products a cell.
+ARRAY_CELL = {"dsp48": Cost(1, 32 + 3 * 2.3, 50), "hls": Cost(1, 2 * 24.4, 2 * 24.8)}
 
 # A power-of-two row of one token lane (engine.md section 2, V4): by hand, or as XLS makes it.
 POT_CELL = {"dsp48": Cost(0, 45.4, 45.7), "hls": Cost(0, 106, 59)}
@@ -155,6 +155,31 @@ def lane_items(engine: Engine) -> list[Item]:
         _item("norm.token_lanes", lanes, NORM_TOKEN_LANE),
         _item("norm.groups", groups, NORM_GROUP),
     ]
+
+
+def grid_cost(
+    array: str,
+    grid: tuple[int, int, int, int],
+    units: tuple[int, int, int, int] = (1, 1, 1, 1),
+) -> Cost:
+    """The sum of :func:`lane_items`, quickly and without an engine.
+
+    Parameters
+    ----------
+    grid : group_lanes, groups, dsp_rows, pot_rows.
+    units : requant_lanes, gelu_lanes, softmax_lanes, norm_lanes; by default the narrowest.
+    """
+    group_lanes, groups, dsp_rows, pot_rows = grid
+    lanes = group_lanes * groups
+    parts = [(ARRAY_CELL[array], dsp_rows * lanes), (POT_CELL[array], pot_rows * lanes)]
+    unit_costs = (REQUANT_LANE, GELU_LANE, SOFTMAX_LANE, NORM_LANE)
+    parts += [(cost, count * groups) for cost, count in zip(unit_costs, units, strict=True)]
+    parts += [(SOFTMAX_TOKEN_LANE, lanes), (NORM_TOKEN_LANE, lanes), (NORM_GROUP, groups)]
+    return Cost(
+        sum(part.dsp * count for part, count in parts),
+        sum(part.lut * count for part, count in parts),
+        sum(part.ff * count for part, count in parts),
+    )
 
 
 def _turn_item(engine: Engine) -> Item:

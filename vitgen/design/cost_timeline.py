@@ -174,7 +174,7 @@ class _Machine:
             times = self._times[work] = product_times(engine, work, road)
         fill = COMMAND_LATENCY + ARRAY_LATENCY
         start = max(dealt + fill, self.array_free)
-        ideal, drain = float(work.ideal_beats), float(work.tiles * times.gap)
+        ideal, drain = float(work.ideal_beats), float(work.tiles * times.gap + times.after)
         operand = 0.0
         if work.source is RowSource.WEIGHTS:
             since = max(early + road.latency, self.fetch_free)
@@ -182,9 +182,9 @@ class _Machine:
             if since > start:
                 start, cause = since, "fetch"
             busy = array_cycles(work, times, ahead)
-            operand = busy - work.tiles * times.tile
+            operand = busy - work.tiles * times.tile - times.after
         else:
-            busy = work.tiles * times.tile
+            busy = work.tiles * times.tile + times.after
             if work.source is RowSource.VALUES:
                 turned = max(dealt + COMMAND_LATENCY, self.turn_free) + turn_cycles(engine, work)
                 self.turn_free = turned
@@ -203,16 +203,17 @@ class _Machine:
         self.charge("results", busy - ideal - drain - operand)
         self.array_free = self.last_end = start + busy
         if work.source is RowSource.WEIGHTS:
-            self.fetch_free = self.array_free - (work.slots - 1) * times.tile
+            self.fetch_free = self.array_free - (work.slots - 1) * times.tile - times.after
         self.starts.append(start)
-        self.complete(Source.FEED, self.array_free - times.gap, "products")
+        read = self.array_free - times.gap - times.after
+        self.complete(Source.FEED, read, "products")
         if work.source is RowSource.KEYS:
-            self.complete(Source.KEYS, self.array_free - times.gap, "products")
+            self.complete(Source.KEYS, read, "products")
         return start, self.done[writer_of(work)][-1][0], busy
 
     def outlet(self, work: Product, times: ProductTimes, start: float, busy: float) -> float:
         """Complete the results of a product; cycles by which its way out holds up the array."""
-        last = start + busy - times.gap + times.floor
+        last = start + busy - times.gap + times.floor - times.after
         self.results_free = last
         end = last + REQUANT_LATENCY
         cause = WAIT_CAUSE[writer_of(work)]
@@ -240,7 +241,7 @@ class _Machine:
         of words, so a stage ends no earlier than the stage behind it ended the slot before.
         """
         words = work.limit * sub_words(self.engine, self.engine.softmax_lanes)
-        per_slot = busy / work.slots
+        per_slot = (busy - times.after) / work.slots
         late = 0.0
         for slot in range(work.slots):
             arrived = start + (slot + 1) * per_slot + late - times.gap + times.floor

@@ -6,9 +6,9 @@ from typing import Any
 
 from vitgen.boards import Board
 from vitgen.design.cost import Estimate, array_lanes, check_fit, estimate
-from vitgen.design.cost_cycles import Road, drain_gap
-from vitgen.design.cost_resources import bill, lane_items
-from vitgen.design.cost_work import LinearShape, Workload
+from vitgen.design.cost_cycles import Road
+from vitgen.design.cost_resources import bill, grid_cost, lane_items
+from vitgen.design.cost_workload import Workload
 from vitgen.design.engine import MULTIPLIERS_PER_DSP, Engine
 from vitgen.design.needs import Needs, needs_of
 from vitgen.design.search_space import (
@@ -21,8 +21,8 @@ from vitgen.design.search_space import (
     build,
     fit_lanes,
     pot_choices,
+    quick_bound,
     token_grids,
-    unit_cost,
     unit_lanes,
 )
 from vitgen.design.steps import Step, fuse
@@ -92,12 +92,10 @@ class _Search:
         return min(1.0, busy / self.limits.busy_floor) / cycles
 
     def grids(self) -> Iterator[_Ranked]:
-        """Grids within the DSP slices, with the cycles of their tiles alone."""
+        """Grids within the DSP slices, with a lower bound of their cycles."""
         per_dsp = MULTIPLIERS_PER_DSP[self.array]
-        bounds: dict[tuple[int, int], float] = {}
         for group, groups in token_grids(self.needs.tokens, self.limits):
             token_lanes = group * groups
-            slots = -(-self.needs.tokens // token_lanes)
             least, most = -(-group // per_dsp[8]), int(self.stock["dsp"]) // token_lanes
             for dsp_rows in range(least, most + 1):
                 if dsp_rows * per_dsp[4] * 4 > 1024:
@@ -105,18 +103,11 @@ class _Search:
                 for pot_rows in pot_choices(self.workload, dsp_rows, per_dsp[4]):
                     grid = Grid(group, groups, dsp_rows, pot_rows)
                     lanes = self.admit(grid)
-                    if not lanes:
-                        continue
-                    rows = (dsp_rows, pot_rows)
-                    if rows not in bounds:
-                        bounds[rows] = self.row_cycles(*rows)
-                    bound = slots * bounds[rows] + self.workload.attention_macs / (
-                        dsp_rows * per_dsp[8] * token_lanes
-                    )
-                    yield _Ranked(grid, lanes, bound)
+                    if lanes:
+                        yield _Ranked(grid, lanes, quick_bound(self.workload, self.array, grid))
 
     def admit(self, grid: Grid) -> int:
-        """Lanes of the array on ``grid``, 0 if the limits forbid it."""
+        """Lanes of the array on ``grid``, 0 if a limit or the board forbids it."""
         per_dsp = MULTIPLIERS_PER_DSP[self.array][4 if self.workload.narrow else 8]
         rows = grid.dsp_rows * per_dsp + grid.pot_rows
         lanes = rows * grid.token_lanes
@@ -124,23 +115,10 @@ class _Search:
             return 0
         if -(-self.needs.residual_words // rows) < self.limits.min_row_tiles:
             return 0
+        units = grid_cost(self.array, grid.sizes)
+        if units.dsp > self.stock["dsp"] or units.lut > self.stock["lut"]:
+            return 0
         return lanes
-
-    def row_cycles(self, dsp_rows: int, pot_rows: int) -> float:
-        """Cycles of all row tiles of the linear layers for one token tile."""
-        try:
-            probe = build(
-                self.needs, self.array, Grid(1, 1, dsp_rows, pot_rows), Lanes(1, 1, 1, 1), 4, 32
-            )
-        except VitgenError:
-            return float("inf")
-        gap = drain_gap(probe)
-        total = 0.0
-        for shape, count in self.workload.shapes.items():
-            if isinstance(shape, LinearShape) and shape.tokens > 1:
-                for product in shape.products(probe):
-                    total += count * product.row_tiles * (product.k + gap)
-        return total
 
     def probe(self, grid: Grid, ports: int) -> Engine:
         """An engine of ``grid`` with the widest units."""
@@ -150,7 +128,7 @@ class _Search:
 
     def rank(self) -> list[tuple[float, Grid, Lanes, ClosedForm]]:
         """The best grids with fitted lanes, by closed form."""
-        found = [r for r in self.grids() if r.bound < float("inf")]
+        found = list(self.grids())
         self.considered = len(found)
         found.sort(key=lambda r: (-self.gain(r.bound, r.lanes), r.grid.groups))
         road = Road.of(self.board, self.clock, self.ports)
@@ -174,10 +152,6 @@ class _Search:
         try:
             probe = self.probe(grid, self.ports)
         except VitgenError:
-            return None
-        least = Lanes(*[unit_lanes(grid.group_lanes)[-1]] * 4)
-        if unit_cost(probe, least)[0] > self.stock["dsp"]:
-            self.refuse(probe)
             return None
         form = ClosedForm(self.workload, probe, road)
         widest = form.cycles(Lanes(*[grid.group_lanes] * 4))
@@ -207,10 +181,10 @@ class _Search:
         """The cheapest ports and FIFO whose linear layers take no longer than with the best."""
         options = []
         for ports in range(1, self.ports + 1):
-            form_road = Road.of(self.board, self.clock, ports)
+            road = Road.of(self.board, self.clock, ports)
             for fifo in FIFOS:
                 engine = build(self.needs, self.array, grid, lanes, ports, fifo)
-                cycles = ClosedForm(self.workload, engine, form_road).linear(engine)
+                cycles = form.linear_over(engine, road)
                 options.append((cycles, ports, fifo, engine))
         fastest = min(cycles for cycles, *_ in options)
         good = [o for o in options if o[0] <= fastest * (1 + TIE)]
@@ -237,8 +211,10 @@ class _Search:
 
     def shares(self, found: Estimate) -> dict[str, float]:
         """Share of every limit."""
-        return {name: need / self.stock[name] if self.stock[name] else float(need > 0)
-                for name, need in found.bill.totals().items()}
+        return {
+            name: need / self.stock[name] if self.stock[name] else float(need > 0)
+            for name, need in found.bill.totals().items()
+        }
 
     def neighbours(self, engine: Engine) -> Iterator[Engine]:
         """Engines one choice away."""
@@ -348,6 +324,4 @@ def choose(
     DoesNotFit : no engine fits; the message names the resource, the need, the limit and a remedy.
     """
     steps = fuse(graph)
-    return choose_for(
-        needs_of(graph, steps), steps, board, clock_mhz, array, utilisation, limits
-    )
+    return choose_for(needs_of(graph, steps), steps, board, clock_mhz, array, utilisation, limits)

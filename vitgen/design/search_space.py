@@ -21,8 +21,9 @@ from vitgen.design.cost_cycles import (
     sub_words,
     turn_cycles,
 )
-from vitgen.design.cost_resources import lane_items
-from vitgen.design.cost_work import (
+from vitgen.design.cost_resources import Cost, grid_cost
+from vitgen.design.cost_work import Norm, Product
+from vitgen.design.cost_workload import (
     LinearShape,
     LoadShape,
     NormShape,
@@ -30,7 +31,13 @@ from vitgen.design.cost_work import (
     ValueShape,
     Workload,
 )
-from vitgen.design.engine import ACCUMULATOR_BITS, MAX_WORD_BITS, Engine, divisors
+from vitgen.design.engine import (
+    ACCUMULATOR_BITS,
+    MAX_WORD_BITS,
+    MULTIPLIERS_PER_DSP,
+    Engine,
+    divisors,
+)
 from vitgen.design.instance import engine_for
 from vitgen.design.needs import Needs
 
@@ -38,6 +45,7 @@ MAX_SLOTS = 16
 MAX_GROUPS = 24
 LANE_CHOICES = 4  # widths of a unit worth trying: a quarter of the widest and less never pays
 LANE_WASTE = 1.06  # token lanes beyond what the slots need
+LUTS_PER_DSP = 100  # a DSP slice is worth as many LUTs as the board has of them for each
 FIFOS = (32, 512, 1024, 2048, 4096)  # one LUT RAM, then whole depths of block RAMs
 
 
@@ -80,6 +88,11 @@ class Grid:
         """Tokens side by side."""
         return self.group_lanes * self.groups
 
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """All four."""
+        return self.group_lanes, self.groups, self.dsp_rows, self.pot_rows
+
 
 @dataclass(frozen=True)
 class Lanes:
@@ -89,6 +102,11 @@ class Lanes:
     gelu: int
     softmax: int
     norm: int
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """All four."""
+        return self.requant, self.gelu, self.softmax, self.norm
 
 
 def unit_lanes(group_lanes: int) -> list[int]:
@@ -145,6 +163,32 @@ def pot_choices(workload: Workload, dsp_rows: int, per_dsp: int) -> list[int]:
     return sorted(found)
 
 
+def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
+    """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way."""
+    per_dsp = MULTIPLIERS_PER_DSP[array]
+    narrow, wide = grid.dsp_rows * per_dsp[4], grid.dsp_rows * per_dsp[8]
+    gap = -(-grid.dsp_rows // 2) + 1 if array == "dsp48" else 0
+    q = max((d for d in divisors(grid.groups) if d * grid.group_lanes <= wide), default=1)
+    total = 0
+    for shape, count in workload.shapes.items():
+        slots = -(-shape.tokens // grid.token_lanes)
+        if isinstance(shape, LinearShape):
+            w8 = shape.w8 if grid.pot_rows else shape.w8 + shape.pot
+            tiles = max(
+                -(-shape.w4 // narrow) + -(-w8 // wide),
+                -(-shape.rows // (narrow + grid.pot_rows)),
+            )
+            total += count * slots * tiles * (shape.k + gap)
+        elif isinstance(shape, ScoreShape):
+            tiles = -(-shape.keys // (q * grid.group_lanes))
+            total += count * slots * tiles * (shape.head_dim + gap)
+        elif isinstance(shape, ValueShape):
+            total += count * slots * -(-shape.head_dim // wide) * (shape.keys + gap)
+        elif isinstance(shape, NormShape):
+            total += count * (slots + 1) * shape.features
+    return float(total)
+
+
 class ClosedForm:
     """Cycles of a workload on one grid, by the widths of the units.
 
@@ -156,17 +200,21 @@ class ClosedForm:
 
     def __init__(self, workload: Workload, probe: Engine, road: Road) -> None:
         self.probe, self._road = probe, road
-        self._linear = [(s, n) for s, n in workload.shapes.items() if isinstance(s, LinearShape)]
-        self._values = [(s, n) for s, n in workload.shapes.items() if isinstance(s, ValueShape)]
-        self._norms = [(s, n) for s, n in workload.shapes.items() if isinstance(s, NormShape)]
-        self._loads = float(
-            sum(
-                n * load_beats(probe, load)
-                for s, n in workload.shapes.items()
-                if isinstance(s, LoadShape)
-                for load in s.products(probe)
-            )
-        )
+        # Neither the widths of the units nor the way of the weights change the tiles.
+        self._linear: list[tuple[int, Product]] = []
+        self._heads: list[tuple[int, Product, tuple[Product, ...]]] = []
+        self._norms: list[tuple[int, Norm]] = []
+        self._loads = 0.0
+        for shape, count in workload.shapes.items():
+            if isinstance(shape, LinearShape):
+                self._linear += [(count, product) for product in shape.products(probe)]
+            elif isinstance(shape, ValueShape):
+                scores = ScoreShape(shape.tokens, shape.keys, shape.head_dim).products(probe)
+                self._heads.append((count, scores[0], shape.products(probe)))
+            elif isinstance(shape, NormShape):
+                self._norms += [(count, norm) for norm in shape.products(probe)]
+            elif isinstance(shape, LoadShape):
+                self._loads += count * sum(load_beats(probe, w) for w in shape.products(probe))
         self._known: dict[tuple[str, int, int], float] = {}
 
     def cycles(self, lanes: Lanes) -> float:
@@ -192,24 +240,26 @@ class ClosedForm:
 
     def linear(self, engine: Engine) -> float:
         """Array cycles of the linear layers."""
+        return self.linear_over(engine, self._road)
+
+    def linear_over(self, engine: Engine, road: Road) -> float:
+        """The same with the weights of ``engine`` coming over ``road``."""
         total = 0.0
-        for shape, count in self._linear:
-            for product in shape.products(engine):
-                times = product_times(engine, product, self._road)
-                total += count * array_cycles(product, times, times.prefetch)
+        for count, product in self._linear:
+            times = product_times(engine, product, road)
+            total += count * array_cycles(product, times, times.prefetch)
         return total
 
     def attention(self, engine: Engine) -> float:
         """Cycles of the heads: two products, or the softmax where it is slower."""
         total = 0.0
-        for shape, count in self._values:
-            score = ScoreShape(shape.tokens, shape.keys, shape.head_dim).products(engine)[0]
-            array = score.tiles * product_times(engine, score, self._road).tile
-            for product in shape.products(engine):
-                turn = turn_cycles(engine, product)
-                stall = max(0.0, turn - product.k - array / 2)
-                array += product.tiles * product_times(engine, product, self._road).tile + stall
-            softmax = score.slots * shape.keys * sub_words(engine, engine.softmax_lanes)
+        for count, score, values in self._heads:
+            array = array_cycles(score, product_times(engine, score, self._road), 0.0)
+            for product in values:
+                stall = max(0.0, turn_cycles(engine, product) - product.k - array / 2)
+                times = product_times(engine, product, self._road)
+                array += array_cycles(product, times, 0.0) + stall
+            softmax = score.slots * score.limit * sub_words(engine, engine.softmax_lanes)
             total += count * max(array, float(softmax))
         return total
 
@@ -218,22 +268,8 @@ class ClosedForm:
         wait = COMMAND_LATENCY + ARRAY_LATENCY + REQUANT_LATENCY + 2 * WRITE_LATENCY
         return sum(
             count * (norm_cycles(engine, norm) + drain_gap(engine) + wait)
-            for shape, count in self._norms
-            for norm in shape.products(engine)
+            for count, norm in self._norms
         )
-
-
-def unit_cost(probe: Engine, lanes: Lanes) -> tuple[int, int]:
-    """DSP slices and LUTs of the array and the units at these widths."""
-    engine = replace(
-        probe,
-        requant_lanes=lanes.requant,
-        gelu_lanes=lanes.gelu,
-        softmax_lanes=lanes.softmax,
-        norm_lanes=lanes.norm,
-    )
-    items = lane_items(engine)
-    return sum(item.dsp for item in items), sum(item.lut for item in items)
 
 
 def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] | None:
@@ -242,20 +278,22 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
     From the widest on, the unit is narrowed that loses the fewest cycles per slice saved; then any
     narrowing that costs nothing is taken too.
     """
-    widths = unit_lanes(form.probe.group_lanes)
+    engine = form.probe
+    grid = (engine.group_lanes, engine.groups, engine.dsp_rows, engine.pot_rows)
+    widths = unit_lanes(engine.group_lanes)
     lanes = Lanes(*[widths[0]] * 4)
     cycles = form.cycles(lanes)
-    need = unit_cost(form.probe, lanes)
+    need = grid_cost(engine.array, grid, lanes.widths)
     while True:
-        over = need[0] > dsp or need[1] > lut
-        best: tuple[float, Lanes, float, tuple[int, int]] | None = None
+        over = need.dsp > dsp or need.lut > lut
+        best: tuple[float, Lanes, float, Cost] | None = None
         for unit in ("requant", "gelu", "softmax", "norm"):
             below = [w for w in widths if w < getattr(lanes, unit)]
             if not below:
                 continue
             trial = replace(lanes, **{unit: below[0]})
-            slower, cost = form.cycles(trial), unit_cost(form.probe, trial)
-            saved = max(need[0] - cost[0], (need[1] - cost[1]) / 50, 1e-9)
+            slower, cost = form.cycles(trial), grid_cost(engine.array, grid, trial.widths)
+            saved = max(need.dsp - cost.dsp, (need.lut - cost.lut) / LUTS_PER_DSP)
             rate = (slower - cycles) / saved
             if best is None or rate < best[0]:
                 best = (rate, trial, slower, cost)

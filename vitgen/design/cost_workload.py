@@ -1,0 +1,263 @@
+"""A model as the cost model sees it: shapes and dependences of its steps, without weights.
+
+The schedule is the one of :mod:`vitgen.design.program`; a test holds the two together.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from vitgen.design.cost_work import Control, Load, Norm, Product, Task, Work
+from vitgen.design.engine import Engine
+from vitgen.design.isa import LoadTarget, Route, RowSource, Source
+from vitgen.design.needs import PROB_BUFFERS
+from vitgen.design.placement import plan_act
+from vitgen.design.steps import AttentionStep, LinearStep, LoadStep, NormStep, Step
+from vitgen.design.tiling import tile_rows
+from vitgen.design.waits import Access, Waits
+
+
+@dataclass(frozen=True)
+class LinearShape:
+    """A linear layer without its weights: rows by kind, dot product, tokens."""
+
+    w4: int
+    w8: int
+    pot: int
+    k: int
+    tokens: int
+    route: Route
+
+    @property
+    def rows(self) -> int:
+        """Rows of all kinds."""
+        return self.w4 + self.w8 + self.pot
+
+    def products(self, engine: Engine) -> tuple[Product, ...]:
+        """The instructions that compute it, as :mod:`vitgen.design.program` orders them."""
+        slots = engine.slots(self.tokens)
+        return tuple(
+            Product(
+                RowSource.WEIGHTS, self.route, group.weight_bits == 8, self.k, group.row_tiles,
+                slots, group.fixed_rows, group.pot_rows, group.fixed + group.pot, self.tokens,
+            )
+            for group in tile_rows(engine, self.w4, self.w8, self.pot).groups
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScoreShape:
+    """Scores of one head and their softmax."""
+
+    tokens: int
+    keys: int
+    head_dim: int
+
+    def products(self, engine: Engine) -> tuple[Product, ...]:
+        """One instruction."""
+        return (
+            Product(
+                RowSource.KEYS, Route.SOFTMAX, True, self.head_dim, engine.key_tiles(self.keys),
+                engine.slots(self.tokens), engine.attention_rows, 0, self.keys, self.tokens,
+            ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ValueShape:
+    """Weighted values of one head."""
+
+    tokens: int
+    keys: int
+    head_dim: int
+
+    def products(self, engine: Engine) -> tuple[Product, ...]:
+        """An instruction for every tile of the head's features."""
+        most = min(self.head_dim, engine.fixed_rows(8))
+        slots = engine.slots(self.tokens)
+        return tuple(
+            Product(
+                RowSource.VALUES, Route.ACT, True, self.keys, 1, slots,
+                rows, 0, rows, self.tokens,
+            )
+            for rows in (
+                min(most, self.head_dim - start) for start in range(0, self.head_dim, most)
+            )
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NormShape:
+    """A LayerNorm."""
+
+    features: int
+    tokens: int
+
+    def products(self, engine: Engine) -> tuple[Norm, ...]:
+        """One instruction."""
+        return (Norm(self.features, engine.slots(self.tokens)),)
+
+
+@dataclass(frozen=True)
+class LoadShape:
+    """A load."""
+
+    features: int
+    tokens: int
+    residual: bool
+
+    def products(self, engine: Engine) -> tuple[Load, ...]:
+        """One instruction."""
+        return (Load(self.features, engine.slots(self.tokens), self.residual),)
+
+
+Shape = LinearShape | ScoreShape | ValueShape | NormShape | LoadShape
+
+_BANK = {Route.KEY: "key", Route.VALUE: "value", Route.RESIDUAL: "residual"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A shape of the model and the words that it touches, counted per slot."""
+
+    name: str
+    shape: Shape
+    accesses: tuple[Access, ...]
+
+
+class Workload:
+    """A model as the cost model sees it: shapes and dependences, no weights.
+
+    Parameters
+    ----------
+    steps : the graph's steps in order; the schedule is the one of ``program.py``.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._plan = plan_act(list(steps)).offsets
+        self.units: list[Unit] = []
+        for step in steps:
+            if isinstance(step, LoadStep):
+                self._load(step)
+            elif isinstance(step, NormStep):
+                self._norm(step)
+            elif isinstance(step, LinearStep):
+                self._linear(step)
+            else:
+                self._attention(step)
+        self.shapes: Counter[Shape] = Counter(unit.shape for unit in self.units)
+        self._waits: dict[tuple[int, ...], list[dict[Source, int]]] = {}
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        linear = sum(
+            count * shape.rows * shape.k * shape.tokens
+            for shape, count in self.shapes.items()
+            if isinstance(shape, LinearShape)
+        )
+        return linear + self.attention_macs
+
+    @cached_property
+    def attention_macs(self) -> int:
+        """Those of the two products of attention."""
+        return sum(
+            count * shape.head_dim * shape.keys * shape.tokens
+            for shape, count in self.shapes.items()
+            if isinstance(shape, ScoreShape | ValueShape)
+        )
+
+    @cached_property
+    def narrow(self) -> bool:
+        """Whether any layer has 4-bit fixed rows."""
+        return any(isinstance(shape, LinearShape) and shape.w4 for shape in self.shapes)
+
+    def tasks(self, engine: Engine) -> list[Task]:
+        """The instructions that ``engine`` would run, with their waits."""
+        works = {shape: shape.products(engine) for shape in self.shapes}
+        split = tuple(len(works[unit.shape]) for unit in self.units)
+        if split not in self._waits:
+            self._waits[split] = self._derive_waits(split)
+        names = [unit.name for unit, n in zip(self.units, split, strict=True) for _ in range(n)]
+        flat: list[Work] = [work for unit in self.units for work in works[unit.shape]]
+        waits = self._waits[split]
+        tasks = [Task(f"set_tokens.{register}", Control()) for register in range(2)]
+        tasks += [Task(n, w, c) for n, w, c in zip(names, flat, waits, strict=False)]
+        return [*tasks, Task("stop", Control(), waits[-1])]
+
+    def _derive_waits(self, split: tuple[int, ...]) -> list[dict[Source, int]]:
+        waits = Waits()
+        found = [
+            waits.issue(list(unit.accesses))
+            for unit, times in zip(self.units, split, strict=True)
+            for _ in range(times)
+        ]
+        return [*found, waits.all()]
+
+    def _act(self, tensor: str, features: int, writes: bool) -> Access:
+        low = self._plan[tensor]
+        return Access("act", low, low + features, writes)
+
+    def _add(self, name: str, shape: Shape, *accesses: Access) -> None:
+        self.units.append(Unit(name, shape, accesses))
+
+    def _load(self, step: LoadStep) -> None:
+        tensor, residual = step.tensor, step.target is LoadTarget.RESIDUAL
+        if residual:
+            access = Access("residual", 0, tensor.features, True)
+        else:
+            access = self._act(tensor.name, tensor.features, True)
+        self._add(step.name, LoadShape(tensor.features, tensor.tokens, residual), access)
+
+    def _norm(self, step: NormStep) -> None:
+        features = step.x.features
+        self._add(
+            step.name,
+            NormShape(features, step.y.tokens),
+            Access("residual", 0, features, False),
+            self._act(step.y.name, features, True),
+        )
+
+    def _linear(self, step: LinearStep) -> None:
+        op, kinds = step.op, step.rows_by_kind
+        shape = LinearShape(
+            kinds["w4"], kinds["w8"], kinds["pot"], step.x.features, op.tokens or step.x.tokens,
+            step.route,
+        )  # fmt: skip
+        if step.route in (Route.ACT, Route.GELU):
+            write = self._act(step.y.name, op.rows, True)
+        else:
+            write = Access(_BANK.get(step.route, "output"), 0, op.rows, True)
+        self._add(step.name, shape, self._act(step.x.name, step.x.features, False), write)
+
+    def _attention(self, step: AttentionStep) -> None:
+        heads = step.scores.heads
+        for head in range(heads + 1):
+            if head < heads:
+                self._scores(step, head)
+            if head > 0:
+                self._values(step, head - 1)
+
+    def _prob(self, step: AttentionStep, head: int, writes: bool) -> Access:
+        keys = step.prob.features
+        low = head % PROB_BUFFERS * keys
+        return Access("prob", low, low + keys, writes)
+
+    def _scores(self, step: AttentionStep, head: int) -> None:
+        self._add(
+            step.name,
+            ScoreShape(step.q.tokens, step.prob.features, step.head_dim),
+            self._act(step.q.name, step.q.features, False),
+            Access("key", 0, step.k.features, False),
+            self._prob(step, head, True),
+        )
+
+    def _values(self, step: AttentionStep, head: int) -> None:
+        self._add(
+            step.values.name,
+            ValueShape(step.y.tokens, step.prob.features, step.head_dim),
+            self._prob(step, head, False),
+            Access("value", 0, step.v.features, False),
+            self._act(step.y.name, step.v.features, True),
+        )
