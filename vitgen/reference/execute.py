@@ -105,7 +105,7 @@ def _rowwise(function: Callable[[NDArray[np.int64]], NDArray[np.int64]], x: Int)
     """``function`` along the last axis of ``x``, piece by piece."""
     flat = x.reshape(-1, x.shape[-1])
     result = np.empty(flat.shape, dtype=np.int16)
-    for piece in _pieces(*flat.shape, PIECE):
+    for piece in _pieces(len(flat), flat.shape[1], PIECE):
         result[piece] = function(flat[piece].astype(np.int64))
     return result.reshape(x.shape)
 
@@ -122,7 +122,7 @@ def _linear(call: Call[Linear]) -> Int:
     for piece in _pieces(rows, max(op.weight.shape[1], tokens * 8), WEIGHT_PIECE):
         product = activations @ op.weight[piece].astype(dtype).T
         mult, bias = op.mult[piece].astype(np.int64), op.bias[piece].astype(np.int64)
-        for part in _pieces(*product.shape, PIECE):
+        for part in _pieces(len(product), product.shape[1], PIECE):
             acc = product[part].astype(np.int64) + bias
             result[part, piece] = arith.requant(acc, mult, op.shift, call.output.bits)
     return result
