@@ -1,0 +1,141 @@
+"""C-sim against the integer reference: every tensor of every instruction, compared with ``==``."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitgen.csim.simulate import Simulator
+from vitgen.design.packing import pack_image
+from vitgen.design.program import Output, single_steps
+from vitgen.ir import Graph
+from vitgen.reference.execute import execute
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value that differs.
+
+    Parameters
+    ----------
+    image : index of the image.
+    run : "step" (instruction by instruction) or "program" (the overlapped run).
+    op : instruction that wrote the tensor.
+    tensor, head, row, column : where; head is None where the tensor has none.
+    expected, got : the reference's value and the hardware's.
+    """
+
+    image: int
+    run: str
+    op: str
+    tensor: str
+    head: int | None
+    row: int
+    column: int
+    expected: int
+    got: int
+
+    def __str__(self) -> str:
+        head = "" if self.head is None else f" head {self.head}"
+        return (
+            f"image {self.image}, {self.run} run: {self.op} wrote {self.tensor}{head} row {self.row} "
+            f"column {self.column}: expected {self.expected}, got {self.got}"
+        )
+
+
+@dataclass
+class Result:
+    """Outcome of a verification.
+
+    Parameters
+    ----------
+    images, tensors, values : images run, tensors and values compared.
+    mismatches : values that differ.
+    first : the first difference, if any.
+    """
+
+    images: int = 0
+    tensors: int = 0
+    values: int = 0
+    mismatches: int = 0
+    first: Difference | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def _compare(result: Result, run: str, op: str, output: Output, want: Int, got: Int) -> None:
+    result.tensors += 1
+    result.values += want.size
+    wrong = np.argwhere(want != got)
+    result.mismatches += len(wrong)
+    if len(wrong) and result.first is None:
+        row, column = (int(i) for i in wrong[0])
+        result.first = Difference(
+            result.images, run, op, output.tensor, output.head, row, column,
+            int(want[row, column]), int(got[row, column]),
+        )  # fmt: skip
+
+
+def _expected(values: dict[str, NDArray[Any]], output: Output) -> Int:
+    want = values[output.tensor].astype(np.int64)
+    return want if output.head is None else want[output.head]
+
+
+def _step_through(
+    simulator: Simulator, image: NDArray[np.uint8], values: dict[str, NDArray[Any]], result: Result
+) -> None:
+    """One instruction at a time, comparing what each leaves behind."""
+    program = simulator.program
+    for index, cut in single_steps(program):
+        logits = simulator.run(image, cut)
+        output = program.outputs[index]
+        if output is None:
+            continue
+        got = logits[None, :] if output.bank == "output" else simulator.tensor(output)
+        op = program.instructions[index].op
+        _compare(result, "step", op, output, _expected(values, output), got)
+
+
+def _run_whole(
+    simulator: Simulator, image: NDArray[np.uint8], values: dict[str, NDArray[Any]], result: Result
+) -> None:
+    """The program as a board runs it, instructions overlapped; compare what is left at the end."""
+    program = simulator.program
+    logits = simulator.run(image)
+    last = {o.bank: (i.op, o) for i, o in zip(program.instructions, program.outputs, strict=True) if o}
+    for op, output in last.values():
+        got = logits[None, :] if output.bank == "output" else simulator.tensor(output)
+        _compare(result, "program", op, output, _expected(values, output), got)
+
+
+def verify(
+    simulator: Simulator,
+    graph: Graph,
+    batch: Iterable[NDArray[np.int8]],
+    progress: Callable[[], None] = lambda: None,
+) -> Result:
+    """Compare the simulated accelerator with the reference on a batch of integer patches.
+
+    Every image runs twice: one instruction at a time, comparing each tensor that it wrote, and whole,
+    with instructions overlapped, comparing the logits and what the banks hold at the end.
+
+    Raises
+    ------
+    SimulationFailed : the simulated hardware deadlocked or left data over.
+    """
+    result = Result()
+    for patches in batch:
+        values = execute(graph, patches.astype(np.int64), keep=list(graph.tensors))
+        values.setdefault(graph.input, patches)
+        image = pack_image(simulator.engine, patches.astype(np.int64))
+        _step_through(simulator, image, values, result)
+        _run_whole(simulator, image, values, result)
+        result.images += 1
+        progress()
+    return result
