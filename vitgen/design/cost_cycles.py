@@ -143,7 +143,7 @@ class ProductTimes:
     gap : of these, the drain.
     floor : of these at least, because its results leave no faster.
     word : cycles per weight word from DRAM (0 for activations).
-    prefetch : words that come ahead of a row tile while the one before it is replayed.
+    prefetch : words that come ahead of a row tile while the one before it drains and is replayed.
     after : cycles after the last tile before another instruction can begin: the array in C++ drains
         its last tile alone.
     """
@@ -171,17 +171,21 @@ def product_times(engine: Engine, product: Product, road: Road) -> ProductTimes:
     if product.source is not RowSource.WEIGHTS:
         return ProductTimes(tile, gap, floor, 0.0, 0.0, after)
     word = word_cycles(engine, product, road)
-    ahead = min(float(engine.weight_fifo), (product.slots - 1) * tile / word)
+    idle = (product.slots - 1) * tile + gap
+    ahead = min(float(engine.weight_fifo), idle / word)
     return ProductTimes(tile, gap, floor, word, min(ahead, float(product.k)), after)
 
 
 def array_cycles(product: Product, times: ProductTimes, prefetched: float) -> float:
-    """Cycles of the whole product; ``prefetched`` words of its first row tile are there already."""
+    """Cycles of the whole product; ``prefetched`` of its words are there already."""
     tiles = product.tiles * times.tile + times.after
     if not times.word:
         return tiles
-    first = times.first_pass(product, prefetched) - times.tile
     steady = times.first_pass(product, times.prefetch) - times.tile
+    surplus = prefetched - times.prefetch
+    if surplus > 0:  # a FIFO deeper than a row tile hides the first of many waits
+        return tiles + max(0.0, product.row_tiles * steady - surplus * times.word)
+    first = times.first_pass(product, prefetched) - times.tile
     return tiles + first + (product.row_tiles - 1) * steady
 
 

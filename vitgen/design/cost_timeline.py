@@ -178,7 +178,8 @@ class _Machine:
         operand = 0.0
         if work.source is RowSource.WEIGHTS:
             since = max(early + road.latency, self.fetch_free)
-            ahead = min(max(0.0, (start - since) / times.word), engine.weight_fifo, work.k)
+            words = min(engine.weight_fifo, work.row_tiles * work.k)
+            ahead = min(max(0.0, (start - since) / times.word), words)
             if since > start:
                 start, cause = since, "fetch"
             busy = array_cycles(work, times, ahead)
@@ -203,13 +204,21 @@ class _Machine:
         self.charge("results", busy - ideal - drain - operand)
         self.array_free = self.last_end = start + busy
         if work.source is RowSource.WEIGHTS:
-            self.fetch_free = self.array_free - (work.slots - 1) * times.tile - times.after
+            self.fetch_free = self.fetched(work, times, operand)
         self.starts.append(start)
         read = self.array_free - times.gap - times.after
         self.complete(Source.FEED, read, "products")
         if work.source is RowSource.KEYS:
             self.complete(Source.KEYS, read, "products")
         return start, self.done[writer_of(work)][-1][0], busy
+
+    def fetched(self, work: Product, times: ProductTimes, operand: float) -> float:
+        """When the last weight of a product that ends now has entered the FIFO."""
+        last = (work.slots - 1) * times.tile + times.gap
+        if not operand:  # the FIFO is full while the last words in it are taken
+            ahead = min(self.engine.weight_fifo / work.k, float(work.row_tiles))
+            last = max(last, ahead * work.slots * times.tile)
+        return self.array_free - times.after - last
 
     def outlet(self, work: Product, times: ProductTimes, start: float, busy: float) -> float:
         """Complete the results of a product; cycles by which its way out holds up the array."""

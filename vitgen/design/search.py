@@ -7,7 +7,7 @@ from typing import Any
 from vitgen.boards import Board
 from vitgen.design.cost import Estimate, array_lanes, check_fit, estimate
 from vitgen.design.cost_cycles import Road
-from vitgen.design.cost_resources import bill, grid_cost, lane_items
+from vitgen.design.cost_resources import Bill, bill, grid_cost, lane_items
 from vitgen.design.cost_workload import Workload
 from vitgen.design.engine import MULTIPLIERS_PER_DSP, Engine
 from vitgen.design.needs import Needs, needs_of
@@ -84,7 +84,7 @@ class _Search:
         self.ports = board.dram.ports
         self.considered = 0
         self.timed: dict[Engine, Estimate] = {}
-        self.refused: Engine | None = None
+        self.missed: tuple[float, Engine | None] = (float("inf"), None)
 
     def gain(self, cycles: float, lanes: int) -> float:
         """What is maximised: frames, less where most lanes would stand idle."""
@@ -161,21 +161,20 @@ class _Search:
         whole = bill(probe)
         units = lane_items(probe)
         rest = whole.lut - sum(item.lut for item in units)
-        if whole.bram36 > self.stock["bram36"] * 1.1:
-            self.refuse(probe)
+        if whole.bram36 > self.stock["bram36"] * 1.1:  # a shorter FIFO may still bring it in
+            self.refuse(probe, whole)
             return None
         fitted = fit_lanes(form, self.stock["dsp"], self.stock["lut"] - rest)
         if fitted is None:
-            self.refuse(probe)
+            self.refuse(probe, whole)
             return None
         return form, *fitted
 
-    def refuse(self, engine: Engine) -> None:
-        """Remember the smallest engine that does not fit, for the message."""
-        if self.refused is None or (
-            sum(engine.multipliers.values()) < sum(self.refused.multipliers.values())
-        ):
-            self.refused = engine
+    def refuse(self, engine: Engine, needed: Bill) -> None:
+        """Remember the engine that misses the limits by least, for the message."""
+        over = max(need / max(self.stock[name], 1e-9) for name, need in needed.totals().items())
+        if over < self.missed[0]:
+            self.missed = (over, engine)
 
     def weight_path(self, grid: Grid, lanes: Lanes, form: ClosedForm) -> Engine:
         """The cheapest ports and FIFO whose linear layers take no longer than with the best."""
@@ -194,9 +193,9 @@ class _Search:
         """The timed estimate of ``engine`` if it fits."""
         if engine in self.timed:
             return self.timed[engine]
-        needed = bill(engine).totals()
-        if any(needed[name] > self.stock[name] for name in needed):
-            self.refuse(engine)
+        needed = bill(engine)
+        if any(need > self.stock[name] for name, need in needed.totals().items()):
+            self.refuse(engine, needed)
             return None
         self.timed[engine] = estimate(engine, self.workload, self.board, self.clock)
         return self.timed[engine]
@@ -205,9 +204,9 @@ class _Search:
         """Gain of a timed estimate."""
         return self.gain(found.cycles, found.lanes)
 
-    def share(self, found: Estimate) -> float:
-        """Largest share of a limit."""
-        return max(self.shares(found).values())
+    def size(self, found: Estimate) -> float:
+        """Shares of all limits together."""
+        return sum(self.shares(found).values())
 
     def shares(self, found: Estimate) -> dict[str, float]:
         """Share of every limit."""
@@ -228,44 +227,49 @@ class _Search:
             yield replace(engine, weight_fifo=fifo)
         for ports in range(1, self.ports + 1):
             yield replace(engine, weight_ports=ports)
-        for row in (engine.dsp_rows - 1, engine.dsp_rows + 1):
-            grid = Grid(engine.group_lanes, engine.groups, max(1, row), engine.pot_rows)
-            if self.admit(grid):
-                try:
-                    yield replace(engine, dsp_rows=max(1, row))
-                except VitgenError:
-                    continue
+        mixed = self.needs.pot_rows > 0
+        for rows, pot in ((-1, 0), (1, 0), *(((0, -1), (0, 1)) if mixed else ())):
+            grid = Grid(
+                engine.group_lanes, engine.groups, engine.dsp_rows + rows, engine.pot_rows + pot
+            )
+            if grid.dsp_rows < 1 or (pot and grid.pot_rows < 1) or not self.admit(grid):
+                continue
+            try:
+                yield replace(engine, dsp_rows=grid.dsp_rows, pot_rows=grid.pot_rows)
+            except VitgenError:
+                continue
 
-    def better(self, a: Estimate, b: Estimate) -> bool:
-        """Whether ``a`` beats ``b``: more gain, or as much for less of the board."""
-        ratio = self.value(a) / self.value(b)
-        if ratio > 1 + TIE:
-            return True
-        return ratio > 1 - TIE and self.share(a) < self.share(b) - 0.005
-
-    def run(self) -> Choice:
-        """The choice."""
-        best: Estimate | None = None
-        for _, grid, lanes, form in self.rank():
-            found = self.time(self.weight_path(grid, lanes, form))
-            if found is not None and (best is None or self.better(found, best)):
-                best = found
-        if best is None:
-            raise self.nothing_fits()
-        improved = True
+    def climb(self, start: Estimate) -> Estimate:
+        """The best that is reached from ``start`` by single choices: first frames, then size."""
+        best, peak, improved = start, self.value(start), True
         while improved:
             improved = False
             for engine in self.neighbours(best.engine):
                 found = self.time(engine)
-                if found is not None and self.better(found, best):
-                    best, improved = found, True
+                if found is None:
+                    continue
+                value = self.value(found)
+                smaller = self.size(found) < self.size(best)
+                if value > peak or (value >= peak * (1 - TIE) and smaller):
+                    best, peak, improved = found, max(peak, value), True
+        return best
+
+    def run(self) -> Choice:
+        """The choice."""
+        for _, grid, lanes, form in self.rank():
+            self.time(self.weight_path(grid, lanes, form))
+        if not self.timed:
+            raise self.nothing_fits()
+        peak = max(self.value(found) for found in self.timed.values())
+        good = [f for f in self.timed.values() if self.value(f) >= peak * (1 - TIE)]
+        best = self.climb(min(good, key=self.size))
         shares = self.shares(best)
         binding = max(shares, key=lambda name: shares[name])
         return Choice(best.engine, best, self.considered, len(self.timed), binding, shares)
 
     def nothing_fits(self) -> VitgenError:
-        """Why: the smallest engine that was refused, or no engine at all."""
-        engine = self.refused or self.smallest()
+        """Why: the engine that came nearest, or the smallest there is."""
+        engine = self.missed[1] or self.smallest()
         try:
             check_fit(engine, self.board, self.utilisation)
         except DoesNotFit as error:

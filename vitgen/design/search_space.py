@@ -59,6 +59,7 @@ class Limits:
     max_token_lanes : most tokens side by side.
     min_row_tiles : fewest tiles that the narrowest layers of the blocks have.
     min_token_tiles : fewest tiles of tokens.
+    min_groups : fewest token groups.
     busy_floor : share of useful lanes below which a larger engine must pay: under it, twice the
         lanes must give more than 1.4 times the frames. It keeps small models on small engines.
     """
@@ -67,11 +68,13 @@ class Limits:
     max_token_lanes: int | None = None
     min_row_tiles: int = 1
     min_token_tiles: int = 1
+    min_groups: int = 1
     busy_floor: float = 0.5
 
 
-SIMULATED = Limits(max_multipliers=256, min_row_tiles=3, min_token_tiles=3)
-"""For a small model whose RTL is simulated: few lanes, and enough tiles that every loop turns."""
+SIMULATED = Limits(max_multipliers=256, min_row_tiles=3, min_token_tiles=3, min_groups=2)
+"""For a small model whose RTL is simulated: few lanes, and enough tiles and groups that every loop
+turns."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def token_grids(tokens: int, limits: Limits) -> list[tuple[int, int]]:
         lanes = -(-tokens // slots)
         for group in range(1, widest + 1):
             groups = -(-lanes // group)
-            if groups > MAX_GROUPS or group * groups > most:
+            if not limits.min_groups <= groups <= MAX_GROUPS or group * groups > most:
                 continue
             if groups > 1 and group * groups > lanes * LANE_WASTE:
                 continue
@@ -153,14 +156,15 @@ def token_grids(tokens: int, limits: Limits) -> list[tuple[int, int]]:
 
 
 def pot_choices(workload: Workload, dsp_rows: int, per_dsp: int) -> list[int]:
-    """Numbers of power-of-two rows that let both kinds of rows finish together, and none."""
-    found = {0}
+    """Numbers of power-of-two rows that let both kinds of rows finish together in some layer; 0 where
+    the model has none."""
+    found = set()
     for shape in workload.shapes:
         if isinstance(shape, LinearShape) and shape.pot:
             tiles = max(1, -(-shape.w4 // (dsp_rows * per_dsp)))
             for count in (tiles, tiles + 1):
                 found.add(-(-shape.pot // count))
-    return sorted(found)
+    return sorted(found) or [0]
 
 
 def quick_bound(workload: Workload, array: str, grid: Grid) -> float:

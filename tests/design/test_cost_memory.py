@@ -1,0 +1,88 @@
+"""Block RAMs against a brute force over shapes; every memory of the netlist on the bill once."""
+
+import pytest
+
+from tests.support.deit_steps import deit_steps
+from vitgen.design.cost_memory import (
+    LUTRAM_DEPTH,
+    Memory,
+    bram18,
+    lutram_luts,
+    memories,
+    type_bits,
+)
+from vitgen.design.instance import engine_for
+from vitgen.design.needs import needs_of
+from vitgen.design.netlist import Per, banks, streams
+
+UNITS = dict(requant_lanes=3, gelu_lanes=1, softmax_lanes=3, norm_lanes=1)
+
+
+def covered(width, depth, block_width, block_depth):
+    """Blocks that tile a rectangle of bits, by laying them down one by one."""
+    blocks, column = 0, 0
+    while column < width:
+        row = 0
+        while row < depth:
+            blocks += 1
+            row += block_depth
+        column += block_width
+    return blocks
+
+
+def brute_force(width, depth):
+    """Cheapest tiling with one aspect ratio: 36 Kb blocks count two, their halves one."""
+    costs = []
+    for kbits, halves in ((36, 2), (18, 1)):
+        for lanes in (1, 2, 4, 9, 18, 36, 72):
+            if lanes == 72 and kbits == 18:
+                continue
+            # Below 9 bits a lane has no parity bit: 32 of 36 Kb are left.
+            bits = kbits * 1024 if lanes >= 9 else kbits * 1024 * 8 // 9
+            costs.append(halves * covered(width, depth, lanes, bits // lanes))
+    return min(costs)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 8, 9, 10, 17, 18, 36, 37, 64, 72, 73, 144, 264, 525])
+def test_block_rams_equal_a_brute_force(width):
+    for depth in (65, 512, 513, 1000, 1024, 2048, 2304, 3072, 4097, 8192, 11520, 16385, 40000):
+        assert bram18(width, depth) == brute_force(width, depth), depth
+
+
+def test_known_shapes():
+    assert bram18(72, 512) == 2  # one whole block
+    assert bram18(36, 512) == 1  # half of one
+    assert bram18(1, 32768) == 2
+    assert bram18(73, 512) == 3  # two blocks less a half
+
+
+def test_shallow_memories_are_lut_ram():
+    assert Memory("m", 2, 27, LUTRAM_DEPTH, True).bram18 == 0
+    assert Memory("m", 2, 27, LUTRAM_DEPTH + 1, True).bram18 == 2 * bram18(27, 65)
+    # engine.md section 4: 27 bits x 32 at the end of a chain, beside one more, in 4 RAM32M16.
+    assert lutram_luts(2 * 27, 32) == 32
+
+
+def engine(**changes):
+    needs = needs_of(None, deit_steps("t"))
+    shape = dict(
+        array="dsp48", group_lanes=6, groups=11, dsp_rows=33, pot_rows=5, weight_ports=2,
+        weight_fifo=512,
+    )  # fmt: skip
+    return engine_for(needs, **(shape | UNITS | changes))
+
+
+@pytest.mark.parametrize("array", ["dsp48", "hls"])
+def test_every_bank_and_stream_is_listed_once(array):
+    made = engine(array=array)
+    listed = {memory.name: memory for memory in memories(made)}
+    assert len(listed) == len(memories(made))
+    copies = {Per.ACCELERATOR: 1, Per.GROUP: 11, Per.PORT: 2}
+    for stream in streams(made):
+        found = listed[stream.name]
+        assert (found.copies, found.depth) == (copies[stream.per], stream.depth)
+        assert found.width == type_bits(made, stream.type) > 0
+    for bank in banks(made):
+        assert listed[f"bank.{bank.name}"].copies == 11
+    extra = set(listed) - {s.name for s in streams(made)} - {f"bank.{b.name}" for b in banks(made)}
+    assert extra - {"drained_sums"} == {"weight_replay", "value_replay", "param_replay"}
