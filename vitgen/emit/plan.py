@@ -4,55 +4,50 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 
-class BuildPlan(Mapping[str, bytes]):
+@dataclass(frozen=True)
+class BuildPlan:
     """Files by relative path. Nothing is on disk until :meth:`write`.
 
     Parameters
     ----------
-    files : contents by path; paths are relative, of letters, digits, ``_ . -`` and ``/``, and no
-        part begins with a dot. ValueError for any other.
+    files : contents by path, in order of path. Paths are relative, of letters, digits, ``_ . -`` and
+        ``/``, and no part begins with a dot or a dash; ValueError for any other.
     """
 
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        for name in files:
+    files: Mapping[str, bytes]
+
+    def __post_init__(self) -> None:
+        for name in self.files:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no relative path of a build")
-        self._files = dict(sorted(files.items()))
-
-    def __getitem__(self, name: str) -> bytes:
-        return self._files[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
+        object.__setattr__(self, "files", dict(sorted(self.files.items())))
 
     def __or__(self, other: "BuildPlan") -> "BuildPlan":
         """Both sets of files; ValueError if they share a path."""
-        shared = sorted(set(self) & set(other))
+        shared = sorted(set(self.files) & set(other.files))
         if shared:
             raise ValueError(f"two plans write {shared[0]!r}")
-        return BuildPlan({**self._files, **other._files})
+        return BuildPlan({**self.files, **other.files})
 
     def texts(self) -> dict[str, str]:
         """The files as text."""
-        return {name: content.decode() for name, content in self._files.items()}
+        return {name: content.decode() for name, content in self.files.items()}
 
     def under(self, directory: str) -> "BuildPlan":
         """The same files in a directory."""
-        return BuildPlan({f"{directory}/{name}": data for name, data in self._files.items()})
+        return BuildPlan({f"{directory}/{name}": data for name, data in self.files.items()})
 
     def digest(self) -> str:
         """SHA-256 over names and contents."""
         total = hashlib.sha256()
-        for name, content in self._files.items():
+        for name, content in self.files.items():
             total.update(f"{name}\0{len(content)}\0".encode() + content)
         return total.hexdigest()
 
@@ -62,7 +57,7 @@ class BuildPlan(Mapping[str, bytes]):
         Files that already have their content are left alone. Returns the paths, in order of name.
         OSError as it comes.
         """
-        return [_write(directory / name, content) for name, content in self._files.items()]
+        return [_write(directory / name, content) for name, content in self.files.items()]
 
 
 def _write(path: Path, content: bytes) -> Path:
