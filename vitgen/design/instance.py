@@ -2,6 +2,7 @@
 
 from vitgen.design.engine import Engine
 from vitgen.design.needs import Needs
+from vitgen.errors import DoesNotFit
 
 
 def engine_for(
@@ -49,3 +50,31 @@ def engine_for(
         key_depth=needs.key_words * slots,
         value_depth=needs.value_words * slots,
     )
+
+
+def require_capacity(engine: Engine, needs: Needs) -> None:
+    """Refuse a graph that an existing engine cannot hold.
+
+    Raises
+    ------
+    DoesNotFit : names the parameter, the need and what the engine has.
+    """
+    slots = engine.slots(needs.tokens)
+    wanted = {
+        "act_bits": needs.act_bits,
+        "max_k": needs.max_k,
+        "max_tokens": needs.tokens,
+        "max_features": needs.max_features,
+        "max_head_dim": needs.max_head_dim,
+        "residual_depth": needs.residual_words * slots,
+        "act_depth": needs.act_words * slots,
+        "prob_depth": needs.prob_words * slots,
+        "key_depth": needs.key_words * slots,
+        "value_depth": needs.value_words * slots,
+    }
+    for name, need in wanted.items():
+        if need > getattr(engine, name):
+            raise DoesNotFit(
+                f"The model needs {name} of {need}, the engine has {getattr(engine, name)}.",
+                "Design an engine for this model.",
+            )

@@ -168,9 +168,10 @@ def _shared_processes() -> list[Process]:
     requests = ["param_request", "image_request", "constant_request", "weight_request",
                 "output_request"]
     return [
-        Process("dispatch", "dispatch.h", one,
-                ("instructions", "program_request", "program_beats", *requests, *commands, *dones)),
+        Process("program_fetch", "dispatch.h", one, ("instructions", "program_request")),
         Process("dma_read", "dma.h", one, ("program", "program_request", "program_beats")),
+        Process("dispatch", "dispatch.h", one,
+                ("program_beats", *requests, *commands, *dones)),
         Process("dma_read", "dma.h", one, ("params", "param_request", "param_beats")),
         Process("dma_read", "dma.h", one, ("image", "image_request", "image_beats")),
         Process("dma_read", "dma.h", one, ("constants", "constant_request", "constant_beats")),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitgen.design.engine import Engine
+from vitgen.design.instance import require_capacity
 from vitgen.design.isa import (
     ActSource,
     Instruction,
@@ -14,7 +15,7 @@ from vitgen.design.isa import (
     Route,
     RowSource,
 )
-from vitgen.design.needs import PROB_BUFFERS
+from vitgen.design.needs import PROB_BUFFERS, needs_of
 from vitgen.design.packing import (
     BEAT_BYTES,
     Bytes,
@@ -398,6 +399,9 @@ def build_program(graph: Graph, engine: Engine) -> Program:
 
     Raises
     ------
+    DoesNotFit : the engine's banks or buffers are too small for the graph.
     VitgenError : an op has no unit, or a count does not fit the program format.
     """
-    return _Builder(graph, engine).build()
+    builder = _Builder(graph, engine)
+    require_capacity(engine, needs_of(graph, builder.steps))
+    return builder.build()
