@@ -56,6 +56,8 @@ def context(engine: Engine) -> dict[str, Any]:
         "fields": [
             {"name": name, "low": low, "width": width} for name, (low, width) in offsets.items()
         ],
+        "wait_bits": isa.WIDTHS["wait_feed"],
+        "first_wait_bit": offsets["wait_feed"][0],
         "sources": [
             {
                 "field": f"wait_{source.name.lower()}",
@@ -65,7 +67,7 @@ def context(engine: Engine) -> dict[str, Any]:
             for source, stream in wiring.DONE_STREAMS.items()
         ],
         "signature": wiring.signature(engine, dispatch),
-        "stops": wiring.commands_and_requests(engine),
+        "stops": wiring.commands_and_requests(engine, dispatch),
         "parameters": wiring.parameters(engine),
         "pointers": [{"buffer": pointer.name} for pointer in netlist.pointers()],
         "ports": [
@@ -78,6 +80,7 @@ def context(engine: Engine) -> dict[str, Any]:
             for port in wiring.ports(engine)
         ],
         "latency": _AXI_LATENCY,
+        "testbench_arguments": _testbench_arguments(engine),
         "banks": netlist.banks(engine),
         "bank_ports": [name for name, _, _ in wiring.bank_ports(engine)],
         "headers": sorted(headers),
@@ -85,6 +88,16 @@ def context(engine: Engine) -> dict[str, Any]:
         "stream_groups": _stream_groups(engine),
         "blocks": wiring.blocks(engine),
     }
+
+
+def _testbench_arguments(engine: Engine) -> list[str]:
+    """Arguments of the top function in terms of the testbench's variables."""
+    buffers = [
+        "step.data()" if port.name == "program" else f"{port.name}.data()"
+        for port in wiring.ports(engine)
+    ]
+    banks = [name.rpartition("_")[0] for name, _, _ in wiring.bank_ports(engine)]
+    return [*buffers, wiring.INSTRUCTIONS, *banks]
 
 
 def _stream_groups(engine: Engine) -> list[dict[str, Any]]:

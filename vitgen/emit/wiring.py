@@ -91,9 +91,6 @@ def signature(engine: Engine, process: Process) -> list[str]:
     table = {stream.name: stream for stream in netlist.streams(engine)}
     found = []
     for name in process.args:
-        if name == INSTRUCTIONS:
-            found.append(f"ap_uint<16> {INSTRUCTIONS}")
-            continue
         stream = table[name]
         extent = _EXTENT.get(stream.per)
         local = local_name(name)
@@ -110,12 +107,13 @@ def local_name(stream: str) -> str:
     return f"{stream}s" if stream.endswith("_command") else stream
 
 
-def commands_and_requests(engine: Engine) -> list[str]:
-    """Streams that end with a stop, by their name inside dispatch."""
+def commands_and_requests(engine: Engine, process: Process) -> list[str]:
+    """Streams of a process that end with a stop, by their name inside it."""
+    table = {stream.name: stream for stream in netlist.streams(engine)}
     return [
-        local_name(stream.name)
-        for stream in netlist.streams(engine)
-        if stream.type == "dma_request" or stream.type.endswith("_command")
+        local_name(name)
+        for name in process.args
+        if table[name].type == "dma_request" or table[name].type.endswith("_command")
     ]
 
 
