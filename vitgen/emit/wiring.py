@@ -138,7 +138,8 @@ def call(engine: Engine, process: Process, element: int | None) -> str:
 
 def blocks(engine: Engine) -> list[Block]:
     """All calls, in the order of the data's flow."""
-    shared, last = [], []
+    shared: list[str] = []
+    last: list[str] = []
     for process in netlist.processes():
         if process.per is Per.GROUP:
             continue
