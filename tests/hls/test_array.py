@@ -130,14 +130,6 @@ def test_random(array: Driver, seed: int) -> None:
     check(array, commands)
 
 
-@pytest.mark.parametrize("form", ["dsp48", "hls"])
-def test_sanitized(driver: Callable[..., Driver], form: str) -> None:
-    array = driver("array", "12", form, sanitized=True)
-    rng = np.random.default_rng(5)
-    check(array, [Command(array.engine, rng, 2, 66, wide) for wide in (False, True)])
-    check(array, [Command(array.engine, rng, 1, 200, True, extreme="lowest")])
-
-
 def test_negative_high_nibble(array: Driver) -> None:
     """-128, the one code that quantized weights never use: keys and values in between may."""
     command = Command(array.engine, np.random.default_rng(6), 1, 9, True)
