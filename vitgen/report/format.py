@@ -1,0 +1,116 @@
+"""Figures as text, the same on the terminal and on the page."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+RESOURCE_NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36"}
+"""Resources in the order of every table."""
+
+CAUSES = {
+    "products": "array multiplies",
+    "drain": "array shifts its sums out",
+    "results": "array waits for the units behind it",
+    "fetch": "array waits for weights or transposed values",
+    "load": "image and embedding are loaded",
+    "layernorm": "waits for LayerNorm",
+    "softmax": "waits for softmax",
+    "activations": "waits for activations to be written",
+    "residual": "waits for the residual stream",
+    "keys": "waits for keys to be written",
+    "values": "waits for values to be written",
+    "tail": "last results leave",
+    "dram": "DRAM as a whole",
+}
+"""What ``cycles_by_cause`` calls a cause, in words."""
+
+
+def count(value: float) -> str:
+    """A whole number with separators: ``2,983,653``."""
+    return f"{value:,.0f}"
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A count with ``digits`` significant digits and k, M or G: ``17.6 G``, ``204 k``, ``512``."""
+    for power, suffix in ((9, " G"), (6, " M"), (3, " k")):
+        if abs(value) >= 10**power * (1 - 0.5 * 10**-digits):
+            return significant(value / 10**power, digits) + suffix
+    return significant(value, digits) if value % 1 else f"{value:.0f}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """``value`` with ``digits`` significant digits, never in exponent form: ``50.3``, ``3,930``."""
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def size(octets: float) -> str:
+    """Bytes in powers of ten: ``60.8 MB``."""
+    text = short(octets)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``0.787`` as ``78.7 %``; what is not zero never reads 0.0 %."""
+    if 0 < share < 0.5 * 10 ** -(digits + 2):
+        return f"< {10**-digits:.{digits}f} %"
+    return f"{100 * share:.{digits}f} %"
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 image``, ``599 images``."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def verdict(level: Mapping[str, Any] | None, name: str) -> str:
+    """One sentence on what a level of verification found.
+
+    Parameters
+    ----------
+    level : ``verification.csim`` or ``.rtl`` of a report; None where nothing was compared.
+    name : what the level is called.
+    """
+    if level is None:
+        return f"{name}: not run"
+    compared = (
+        f"{plural(level['values'], 'value')} of {plural(level['tensors'], 'tensor')} "
+        f"over {plural(level['images'], 'image')}"
+    )
+    if not level["values"]:
+        return f"{name}: nothing was compared"
+    if not level["mismatches"]:
+        return f"{name}: 0 mismatches in {compared}"
+    found = f"{name}: {plural(level['mismatches'], 'value')} wrong in {compared}"
+    first = level["first"]
+    return found if first is None else f"{found}; {difference(first)}"
+
+
+def difference(first: Mapping[str, Any]) -> str:
+    """The first difference in words."""
+    head = "" if first["head"] is None else f" head {first['head']}"
+    return (
+        f"first in image {first['image']} ({first['run']} run): {first['op']} wrote "
+        f"{first['tensor']}{head} row {first['row']} column {first['column']}, expected "
+        f"{first['expected']}, got {first['got']}"
+    )
+
+
+def taken(resource: Mapping[str, Any]) -> tuple[int, str]:
+    """What a design takes of a resource, and where the figure is from."""
+    if resource["synthesized"] is not None:
+        return resource["synthesized"], "synthesized"
+    return resource["estimated"], "estimated"
+
+
+def next_step(step: Mapping[str, Any]) -> str:
+    """One sentence on the next larger array."""
+    pot = f" and {step['pot_rows']} power-of-two rows" if step["pot_rows"] else ""
+    text = f"{step['dsp_rows']} DSP rows{pot} would give {significant(step['fps'])} frames/s"
+    needs = ", ".join(
+        f"{count(step['resources'][name])} {title}" for name, title in RESOURCE_NAMES.items()
+    )
+    over = [RESOURCE_NAMES[name] for name in step["beyond_board"]]
+    missing = f": more {' and '.join(over)} than the board has" if over else ""
+    return f"{text} and take {needs}{missing}"

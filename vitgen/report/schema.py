@@ -1,0 +1,251 @@
+"""The form of ``report.json``; ``docs/report.md`` explains the figures.
+
+A figure that nobody measured is None. There is no time or date: same inputs, same bytes.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Part(BaseModel):
+    """Base of all parts: no unknown key, no silent conversion, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Cycles(Part):
+    """Cycles of an image: of the cost model, and of an RTL simulation of the same design."""
+
+    estimated: Count
+    rtl: Count | None
+
+
+class Resource(Part):
+    """One resource: the cost model's figure, a synthesis's, and what the board has."""
+
+    estimated: Count
+    synthesized: Count | None
+    available: Count
+
+
+class Resources(Part):
+    """The four resources of the programmable logic."""
+
+    dsp: Resource
+    lut: Resource
+    ff: Resource
+    bram36: Resource
+
+
+class Item(Part):
+    """A line of the estimated bill; ``bram18`` counts halves of block RAMs."""
+
+    name: str
+    count: Count
+    dsp: Count
+    lut: Count
+    ff: Count
+    bram18: Count
+
+
+class Efficiency(Part):
+    """Beats in which the array multiplies, and useful products, over what the cycles could hold."""
+
+    ideal: Share
+    busy_lanes: Share
+
+
+class Binding(Part):
+    """The resource that the design takes most of, and every resource's share of the search's limit."""
+
+    resource: str
+    shares: dict[str, float]
+
+
+class NextStep(Part):
+    """The next larger array: what it would give, and what it would take."""
+
+    dsp_rows: Count
+    pot_rows: Count
+    fps: Positive
+    resources: dict[str, Count]
+    beyond_board: list[str]
+
+
+class Traffic(Part):
+    """Bytes of an image between accelerator and DRAM, padding included."""
+
+    total: Count
+    weights: Count
+    params: Count
+    image: Count
+    constants: Count
+    program: Count
+    output: Count
+
+
+class Difference(Part):
+    """The first value that a comparison found wrong."""
+
+    image: Count
+    run: str
+    op: str
+    tensor: str
+    head: int | None
+    row: Count
+    column: Count
+    expected: int
+    got: int
+
+
+class Level(Part):
+    """What one level of verification compared; ``cycles`` where the level has a clock."""
+
+    images: Count
+    tensors: Count
+    values: Count
+    mismatches: Count
+    first: Difference | None
+    cycles: Count | None = None
+
+
+class Verification(Part):
+    """Comparisons with the integer reference, ``==``; None where none was made."""
+
+    csim: Level | None
+    rtl: Level | None
+
+
+class Top1(Part):
+    """Accuracy of the three networks."""
+
+    float: Share | None
+    fake_quantized: Share | None
+    integer: Share | None
+
+
+class Fidelity(Part):
+    """The integer network against the one it was lowered from."""
+
+    images: Count
+    top1_agreement: Share | None
+    top1: Top1 | None
+    sqnr_db: dict[str, float | None]
+
+
+class Parts(Part):
+    """Cycles of a layer: array multiplies, drains, stands still inside the layer, waits for it."""
+
+    products: Count
+    drain: Count
+    stall: Count
+    wait: Count
+
+
+class Layer(Part):
+    """A layer's part of the image; all layers' cycles and bytes sum to the image's."""
+
+    name: str
+    kind: Literal["linear", "scores", "values", "layernorm", "load", "program", "dram"]
+    macs: Count
+    cycles: Cycles
+    parts: Parts
+    bound: str
+    dram_bytes: Count
+    share: Share
+
+
+class Roof(Part):
+    """A bound of the roofline: products per cycle (compute) or bytes per cycle (memory)."""
+
+    label: str
+    per_cycle: Positive
+
+
+class Point(Part):
+    """Where a design stands."""
+
+    mac_per_byte: Positive
+    mac_per_cycle: Positive
+
+
+class Roofline(Part):
+    """Roofs and the design's point."""
+
+    peak_mac_per_cycle: Count
+    dram_bytes_per_cycle: Positive
+    compute: list[Roof]
+    memory: list[Roof]
+    point: Point
+
+
+class BoardFigure(Part):
+    """A figure of the board file, how far it can be trusted, and where it comes from."""
+
+    value: int | str
+    trust: Literal["stated", "derived", "unverified", "chosen"]
+    source: str
+
+
+class Report(Part):
+    """``report.json``."""
+
+    vitgen: str
+    model: str
+    bits: str
+    scheme: str
+    array: Literal["dsp48", "hls"]
+    board: str
+    clock_mhz: Positive
+    weights: Literal["trained", "synthetic"]
+    macs: Count
+    params: Count
+    rows: dict[str, Count]
+    cycles: Cycles
+    cycles_by_cause: dict[str, Count]
+    fps: Positive
+    fps_from: Literal["rtl", "estimated"]
+    latency_ms: Positive
+    efficiency: Efficiency
+    resources: Resources
+    items: list[Item]
+    binding: Binding
+    next_step: NextStep | None
+    dram_bytes_per_image: Traffic
+    verification: Verification
+    fidelity: Fidelity | None
+    layers: list[Layer]
+    engine: dict[str, Any]
+    roofline: Roofline
+    board_figures: dict[str, BoardFigure]
+    request: dict[str, Any]
+
+
+def check(report: dict[str, Any]) -> None:
+    """Check that ``report`` has the form of :class:`Report` and that its sums agree.
+
+    Raises
+    ------
+    ValueError : it has not; a report that vitgen makes itself never fails.
+    """
+    parsed = Report.model_validate(report)
+    sums = {
+        "cycles of layers": (
+            sum(layer.cycles.estimated for layer in parsed.layers),
+            parsed.cycles.estimated,
+        ),
+        "cycles_by_cause": (sum(parsed.cycles_by_cause.values()), parsed.cycles.estimated),
+        "macs of layers": (sum(layer.macs for layer in parsed.layers), parsed.macs),
+        "dram_bytes of layers": (
+            sum(layer.dram_bytes for layer in parsed.layers),
+            parsed.dram_bytes_per_image.total,
+        ),
+    }
+    for what, (found, total) in sums.items():
+        if found != total:
+            raise ValueError(f"{what} sum to {found}, not {total}")

@@ -1,0 +1,272 @@
+"""``report.json``: what was built, what it is expected to do, and what was shown of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from vitgen import __version__, boards
+from vitgen.boards import Board
+from vitgen.design.choice import Design
+from vitgen.design.cost import Estimate, estimate
+from vitgen.design.cost_cycles import Road
+from vitgen.design.cost_workload import Workload
+from vitgen.design.engine import Engine
+from vitgen.design.steps import LinearStep, Step, fuse
+from vitgen.errors import VitgenError
+from vitgen.ir import Graph
+from vitgen.report.layers import layer_rows
+from vitgen.report.schema import check
+
+LEAST_IMAGES = 100
+"""No agreement figure from fewer images."""
+
+_LARGER = 8  # rows by which the next larger array may exceed the chosen one
+_WORTH = 1.01  # frames that count as an improvement
+_PARAMETERS = ("weight", "bias", "gain")  # constants of ops that a float model has too
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a report is about.
+
+    Parameters
+    ----------
+    model, bits, scheme : as asked for.
+    params : parameters of the model.
+    steps : its steps, in order.
+    """
+
+    model: str
+    bits: str
+    scheme: str
+    params: int
+    steps: Sequence[Step]
+
+    @classmethod
+    def of(cls, graph: Graph) -> "Subject":
+        """The subject that a lowered network is."""
+        params = sum(
+            array.size
+            for op in graph.ops
+            for name, array in op.arrays()
+            if name in _PARAMETERS
+        )
+        params += sum(data.size for data in graph.constants.values())
+        steps = fuse(graph)
+        scheme = str(graph.meta.get("scheme") or _scheme(steps))
+        return cls(graph.name, str(graph.meta.get("bits", "")), scheme, params, steps)
+
+
+def _rows(steps: Sequence[Step]) -> dict[str, int]:
+    rows = dict.fromkeys(("w4", "w8", "pot"), 0)
+    for step in steps:
+        if isinstance(step, LinearStep):
+            for kind, count in step.rows_by_kind.items():
+                rows[kind] += count
+    return rows
+
+
+def _scheme(steps: Sequence[Step]) -> str:
+    rows = _rows(steps)
+    if not rows["pot"]:
+        return "fixed"
+    return "mixed" if rows["w4"] else "pot"
+
+
+def summarize(
+    graph: Graph,
+    design: Design,
+    *,
+    request: Mapping[str, Any],
+    verification: Mapping[str, Any],
+    fidelity: Mapping[str, Any] | None,
+    weights: str,
+    synthesis: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """The report of a build, in the form of :class:`vitgen.report.schema.Report`.
+
+    Parameters
+    ----------
+    request : what was asked for, as JSON values.
+    verification : by level ("csim", "rtl") what was compared; None or absent: nothing was. A level
+        with a clock also has ``cycles`` of an image, and they replace the estimate in ``fps``.
+    fidelity : ``images``, ``top1_agreement``, ``top1`` and ``sqnr_db``, what there is of them.
+    weights : "trained" or "synthetic".
+    synthesis : resources by name, from a synthesis of the same files.
+    """
+    return compose(
+        Subject.of(graph), design, request=request, verification=verification, fidelity=fidelity,
+        weights=weights, synthesis=synthesis,
+    )  # fmt: skip
+
+
+def compose(
+    subject: Subject,
+    design: Design,
+    *,
+    request: Mapping[str, Any],
+    verification: Mapping[str, Any] | None = None,
+    fidelity: Mapping[str, Any] | None = None,
+    weights: str = "synthetic",
+    synthesis: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """:func:`summarize` for a model that need not have weights."""
+    board = boards.load(design.board)
+    engine, clock = design.engine, float(design.clock_mhz)
+    workload = Workload(subject.steps)
+    found = estimate(engine, workload, board, clock)
+    verified = _verification(verification or {})
+    rtl = (verified["rtl"] or {}).get("cycles")
+    cycles = found.cycles if rtl is None else float(rtl)
+    road = Road.of(board, clock, engine.weight_ports)
+    report = {
+        "vitgen": __version__,
+        "model": subject.model,
+        "bits": subject.bits,
+        "scheme": subject.scheme,
+        "array": engine.array,
+        "board": board.name,
+        "clock_mhz": clock,
+        "weights": weights,
+        "macs": found.macs,
+        "params": subject.params,
+        "rows": _rows(subject.steps),
+        "cycles": {"estimated": round(found.cycles), "rtl": rtl},
+        "cycles_by_cause": _causes(found),
+        "fps": clock * 1e6 / cycles,
+        "fps_from": "estimated" if rtl is None else "rtl",
+        "latency_ms": cycles / clock / 1e3,
+        "efficiency": {
+            "ideal": found.timeline.ideal / cycles,
+            "busy_lanes": found.macs / (found.lanes * cycles),
+        },
+        "resources": _resources(found, board, synthesis or {}),
+        "items": [asdict(item) for item in found.bill.items],
+        "binding": {"resource": design.binding, "shares": dict(design.shares)},
+        "next_step": _next_step(found, workload, board),
+        "dram_bytes_per_image": {"total": found.traffic.total, **asdict(found.traffic)},
+        "verification": verified,
+        "fidelity": None if fidelity is None else _fidelity(fidelity),
+        "layers": layer_rows(found, workload.tasks(engine), road),
+        "engine": engine.to_json(),
+        "roofline": _roofline(found, board, cycles),
+        "board_figures": {
+            key: {"value": _figure(board, key), "trust": p.trust, "source": p.source}
+            for key, p in board.provenance.items()
+        },
+        "request": dict(request),
+    }
+    check(report)
+    return report
+
+
+def _figure(board: Board, key: str) -> Any:
+    value: Any = board
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _causes(found: Estimate) -> dict[str, int]:
+    """Cycles by cause as integers with the exact sum: rounded where the running total is."""
+    causes: dict[str, int] = {}
+    running = 0.0
+    where = {**found.timeline.where, "dram": found.cycles - found.timeline.cycles}
+    for cause, cycles in where.items():
+        rounded = round(running + cycles) - round(running)
+        running += cycles
+        if rounded:
+            causes[cause] = rounded
+    return causes
+
+
+def _resources(
+    found: Estimate, board: Board, synthesis: Mapping[str, int]
+) -> dict[str, dict[str, int | None]]:
+    stock = board.resources.to_dict()
+    return {
+        name: {"estimated": need, "synthesized": synthesis.get(name), "available": stock[name]}
+        for name, need in found.bill.totals().items()
+    }
+
+
+def _larger(engine: Engine) -> list[Engine]:
+    """Engines with more rows, powers of two in the same ratio, nothing else changed."""
+    engines = []
+    for dsp_rows in range(engine.dsp_rows + 1, engine.dsp_rows + _LARGER + 1):
+        pot_rows = round(engine.pot_rows * dsp_rows / engine.dsp_rows)
+        try:
+            engines.append(replace(engine, dsp_rows=dsp_rows, pot_rows=pot_rows))
+        except VitgenError:  # words end at 1,024 bits
+            break
+    return engines
+
+
+def _next_step(found: Estimate, workload: Workload, board: Board) -> dict[str, Any] | None:
+    """The smallest array of more rows that is faster; None where rows alone bring nothing."""
+    stock = board.resources.to_dict()
+    for engine in _larger(found.engine):
+        larger = estimate(engine, workload, board, found.clock_mhz)
+        if larger.fps >= found.fps * _WORTH:
+            totals = larger.bill.totals()
+            return {
+                "dsp_rows": engine.dsp_rows,
+                "pot_rows": engine.pot_rows,
+                "fps": larger.fps,
+                "resources": totals,
+                "beyond_board": [name for name, need in totals.items() if need > stock[name]],
+            }
+    return None
+
+
+def _verification(levels: Mapping[str, Any]) -> dict[str, Any]:
+    verified: dict[str, Any] = {}
+    for level in ("csim", "rtl"):
+        record = levels.get(level)
+        verified[level] = None if record is None else {"cycles": None, **record}
+    return verified
+
+
+def _finite(value: Any) -> float | None:
+    """A figure, None where it is absent or not a finite number (the SQNR of equal tensors)."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _fidelity(record: Mapping[str, Any]) -> dict[str, Any]:
+    images = int(record.get("images") or 0)
+    agreement = _finite(record.get("top1_agreement")) if images >= LEAST_IMAGES else None
+    top1 = record.get("top1")
+    names = ("float", "fake_quantized", "integer")
+    return {
+        "images": images,
+        "top1_agreement": agreement,
+        "top1": None if top1 is None else {name: _finite(top1.get(name)) for name in names},
+        "sqnr_db": {op: _finite(v) for op, v in (record.get("sqnr_db") or {}).items()},
+    }
+
+
+def _roofline(found: Estimate, board: Board, cycles: float) -> dict[str, Any]:
+    engine, clock = found.engine, found.clock_mhz
+    products = engine.multipliers
+    narrow = found.lanes == products["w4"] + products["pot"]
+    pot = " and powers of two" if engine.pot_rows else ""
+    compute = [(f"{'4' if narrow else '8'}-bit weights{pot}", found.lanes)]
+    if products["w8"] != found.lanes:
+        compute.append(("attention (8-bit rows)", products["w8"]))
+    dram = board.dram.usable_mb_per_s / clock
+    ports = board.bytes_per_cycle(engine.weight_ports, clock)
+    count = engine.weight_ports
+    memory = [("DRAM, all ports", dram)]
+    if ports < dram:
+        memory.append((f"{count} weight port{'s' if count > 1 else ''}", ports))
+    return {
+        "peak_mac_per_cycle": found.lanes,
+        "dram_bytes_per_cycle": dram,
+        "compute": [{"label": label, "per_cycle": float(rate)} for label, rate in compute],
+        "memory": [{"label": label, "per_cycle": float(rate)} for label, rate in memory],
+        "point": {
+            "mac_per_byte": found.macs / found.traffic.total,
+            "mac_per_cycle": found.macs / cycles,
+        },
+    }
