@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vitgen.report.folding import ITEM_NAMES, ROLE_NAMES, fold_items, fold_rows
-from vitgen.report.format import CAUSES, RESOURCE_NAMES, count, percent, short, size, taken
+from vitgen.report.format import CAUSES, RESOURCE_NAMES, count, percent, size, taken, tick
 from vitgen.report.svg import TEXT, Bar, BarStyle, Segment, bars
 
 DENSE = 24  # rows beyond which bars become thin
-WIDE_LABELS = BarStyle(left=260.0)
+WIDE_LABELS = BarStyle(left=280.0)
 TRAFFIC = {
     "weights": "weights",
     "params": "row records",
@@ -32,11 +32,11 @@ def cycles_by_layer(layers: Sequence[Mapping[str, Any]]) -> str:
             )
             for part, value in cells.items()
         )  # fmt: skip
-        rows.append(Bar(name, f"{count(cycles)}  {percent(cycles / total)}", segments))
+        rows.append(Bar(name, f"{count(cycles)} · {percent(cycles / total)}", segments))
     pitch = 24.0 if len(rows) <= DENSE else TEXT * 1.25
     style = BarStyle(left=70.0, right=130.0, bar=pitch * 0.72, pitch=pitch)
     return bars(
-        rows, "Cycles per layer", style=style, axis="cycles of an image", tick=lambda v: short(v, 3)
+        rows, "Cycles per layer", style=style, axis="cycles of an image", tick=tick
     )
 
 
@@ -57,7 +57,7 @@ def shares(pairs: Sequence[tuple[str, int]], title: str, unit: str) -> str:
     rows = []
     for name, value in pairs:
         shown = size(value) if unit == "bytes" else count(value)
-        rows.append(Bar(name, f"{shown}  {percent(value / total)}", (Segment(float(value), 0),)))
+        rows.append(Bar(name, f"{shown} · {percent(value / total)}", (Segment(float(value), 0),)))
     return bars(rows, title, style=WIDE_LABELS)
 
 
@@ -97,7 +97,7 @@ def resources(report: Mapping[str, Any]) -> str:
         )
         share = need / max(stock, 1)
         top = max(top, share)
-        text = f"{count(need)} of {count(stock)}  {percent(share)}"
+        text = f"{count(need)} of {count(stock)} · {percent(share)}"
         rows.append(Bar(title, text, segments, mark=1.0))
     style = BarStyle(left=70.0, right=190.0, bar=20.0, pitch=34.0)
     return bars(

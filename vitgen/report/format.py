@@ -10,8 +10,8 @@ RESOURCE_NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36"}
 CAUSES = {
     "products": "array multiplies",
     "drain": "array shifts its sums out",
-    "results": "array waits for the units behind it",
-    "fetch": "array waits for weights or transposed values",
+    "results": "waits for the units behind the array",
+    "fetch": "waits for weights or transposed values",
     "load": "image and embedding are loaded",
     "layernorm": "waits for LayerNorm",
     "softmax": "waits for softmax",
@@ -44,6 +44,14 @@ def significant(value: float, digits: int = 3) -> str:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
+
+
+def tick(value: float) -> str:
+    """A round number without trailing zeros: ``50 k``, ``2.5 M``, ``0.1``."""
+    for power, suffix in ((9, " G"), (6, " M"), (3, " k")):
+        if abs(value) >= 10**power:
+            return f"{value / 10**power:g}{suffix}"
+    return f"{value:g}"
 
 
 def size(octets: float) -> str:

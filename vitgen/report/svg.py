@@ -115,7 +115,7 @@ class BarStyle:
     bar, pitch : height of a bar, distance of two rows; ``pitch`` is at least a line of text.
     """
 
-    width: float = 720.0
+    width: float = 900.0
     left: float = 120.0
     right: float = 140.0
     bar: float = 16.0
