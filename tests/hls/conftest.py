@@ -9,16 +9,16 @@ import pytest
 from tests.support.cpp import Driver
 from vitgen.design.engine import Engine
 
-# Divisors of the lanes everywhere, odd lanes without power-of-two rows, the widest group with every
-# lane of a unit at once, a single lane.
+# Divisors of the lanes everywhere, odd lanes without power-of-two rows, the widest group (whose
+# activations straddle the 64-bit limbs of the array's model), a single lane.
 SHAPES: dict[str, dict[str, int]] = {
     "12": dict(group_lanes=12, groups=2, dsp_rows=13, pot_rows=5, act_bits=8, requant_lanes=4,
                gelu_lanes=3, softmax_lanes=6, norm_lanes=2),
     "7": dict(group_lanes=7, groups=3, dsp_rows=9, pot_rows=0, act_bits=5, requant_lanes=1,
               gelu_lanes=7, softmax_lanes=1, norm_lanes=7),
-    "37": dict(group_lanes=37, groups=1, dsp_rows=37, pot_rows=2, act_bits=4, requant_lanes=37,
+    "37": dict(group_lanes=37, groups=1, dsp_rows=37, pot_rows=2, act_bits=6, requant_lanes=37,
                gelu_lanes=1, softmax_lanes=37, norm_lanes=1),
-    "1": dict(group_lanes=1, groups=4, dsp_rows=2, pot_rows=3, act_bits=6, requant_lanes=1,
+    "1": dict(group_lanes=1, groups=4, dsp_rows=2, pot_rows=3, act_bits=4, requant_lanes=1,
               gelu_lanes=1, softmax_lanes=1, norm_lanes=1),
 }  # fmt: skip
 

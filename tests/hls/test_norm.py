@@ -87,10 +87,19 @@ def test_extremes(units: Driver, shift: int) -> None:
     halves = np.full((1, 1024, lanes), 32767)
     halves[:, ::2] = -32767
     alone = np.full((1, 1024, lanes), -32767)
-    alone[:, 7] = 32767
+    alone[:, 8] = 32767
     faint = np.zeros((1, 1024, lanes), dtype=np.int64)
     faint[:, 1000] = 1
-    check(units, [Command(units, rng, words, 1, shift) for words in (halves, alone, faint)])
+    commands = [
+        Command(units, rng, words, 1, shift)
+        for words in (halves, alone, -alone, faint, -faint)
+        for _ in range(3)
+    ]
+    for command, gain in zip(commands, [(1 << 17) - 1, -(1 << 17) + 1, 300] * 5, strict=True):
+        # No bias that hides the sign of a value, and one that nearly fills its 32 bits.
+        command.gain[:], command.bias[:] = gain, 0
+        command.bias[1::2] = rng.choice([-(1 << 31) + 1, (1 << 31) - 1], 512)
+    check(units, commands)
 
 
 def test_roots(units: Driver) -> None:

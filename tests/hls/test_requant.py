@@ -116,11 +116,17 @@ def check_gelu(driver: Driver, cases: list[tuple[list[Int], Int]]) -> None:
 
 @pytest.mark.parametrize("fraction", [8, 9, 10, 11, 12])
 def test_gelu_of_every_input(driver: Callable[..., Driver], fraction: int) -> None:
-    """All of 16 bits, at the finest output scale that 8 bits hold over the range."""
+    """All of 16 bits, at output scales from that of the whole range to that of ``g`` itself, where
+    only the values near zero and the negative tail do not saturate."""
     units = driver("units", "12")
     inputs = np.arange(-(1 << 15), 1 << 15)
-    mult, shift = 77777, fraction + 11
-    check_gelu(units, [gelu_case(units, inputs, fraction, 256, mult, shift, 8)])
+    check_gelu(
+        units,
+        [
+            gelu_case(units, inputs, fraction, 256, 80000, shift, 8)
+            for shift in range(17, fraction + 13, 2)
+        ],
+    )
 
 
 def test_gelu_parameters(units: Driver) -> None:

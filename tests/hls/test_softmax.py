@@ -1,15 +1,18 @@
 """Softmax against vitgen.arith."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.support.cpp import Driver
 from vitgen.arith import softmax
+from vitgen.arith.softmax import MAX_DISTANCE, exponential
 
 Int = NDArray[np.int64]
 
-SOFTMAX, RECIPROCAL = 2, 3
+SOFTMAX, RECIPROCAL, EXPONENTIAL = 2, 3, 10
 
 
 def check(driver: Driver, commands: list[tuple[Int, int, int]]) -> None:
@@ -70,6 +73,14 @@ def test_extremes(units: Driver) -> None:
     rng = np.random.default_rng(2)
     scores = rng.choice([-32767, 32767], (4, 9, units.engine.group_lanes))
     check(units, [(scores, fraction, 4) for fraction in (8, 12)])
+
+
+def test_every_exponential(driver: Callable[..., Driver]) -> None:
+    units = driver("units", "12")
+    output = units.run(EXPONENTIAL)
+    found = output.take(MAX_DISTANCE + 1)
+    output.finish()
+    np.testing.assert_array_equal(found, exponential(np.arange(MAX_DISTANCE + 1), 14))
 
 
 def test_reciprocals(units: Driver) -> None:

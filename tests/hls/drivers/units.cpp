@@ -125,6 +125,14 @@ void run_softmax() {
        reciprocals.size());
 }
 
+// The exponentials alone, for every distance.
+void run_exponential() {
+  for (int distance = 0; distance <= MAX_DISTANCE; ++distance) {
+    give(exponential(distance).to_int64());
+  }
+  give(0);
+}
+
 // The reciprocals alone, for sums that no small number of keys reaches.
 void run_reciprocal() {
   hls::stream<softmax_command> commands;
@@ -304,6 +312,6 @@ void run_prob_write() {
 int main() {
   void (*const processes[])() = {run_requantize, run_gelu,      run_softmax,    run_reciprocal,
                                  run_norm,       run_root,      run_residual,   run_act_write,
-                                 run_bank_write, run_prob_write};
+                                 run_bank_write, run_prob_write, run_exponential};
   processes[next()]();
 }
