@@ -24,6 +24,7 @@ PACKAGE = Path(vitgen.__file__).resolve().parent
 FLOORS: dict[str, tuple[int, str]] = {
     **dict.fromkeys(("errors", "resources", "arith", "ir", "boards"), (0, "ground")),
     "reference": (1, "reference"),
+    "data": (1, "data"),
     "design": (2, "hardware"),
     **dict.fromkeys(("models", "quant", "train", "search", "lower"), (2, "models")),
     "emit": (3, "emit"),

@@ -1,5 +1,6 @@
 """The command line. Each command checks its options, then calls the library; ``docs/`` has more."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -150,13 +151,14 @@ def evaluate(
     if as_json:
         _print_json(result)
         return
-    table = Table("network", "top-1 %")
-    for name in ("float", "fake_quantized", "integer"):
-        table.add_row(name, f"{100 * result['top1'][name]:.2f}")
-    Console().print(table)
-    agreement = result["agreement"]
-    said = "fewer than 100 images" if agreement is None else f"{100 * agreement:.2f} %"
-    typer.echo(f"{result['images']} images; integer = fake-quantized: {said}")
+    if result["top1"] is not None:
+        table = Table("network", "top-1 %")
+        for name in ("float", "fake_quantized", "integer"):
+            table.add_row(name.replace("_", "-"), f"{100 * result['top1'][name]:.2f}")
+        Console().print(table)
+    agreement = result["top1_agreement"]
+    said = "not stated below 100" if agreement is None else f"{100 * agreement:.2f} %"
+    typer.echo(f"{result['images']} images; integer agrees with fake-quantized: {said}")
 
 
 @app.command()
@@ -250,7 +252,7 @@ def boards(as_json: Json = False) -> None:
 
     rows = [load(name) for name in names()]
     if as_json:
-        _print_json([row.to_json() for row in rows])
+        _print_json([dataclasses.asdict(row) for row in rows])
         return
     table = Table("board", "part", "MHz", "DSP", "LUT", "BRAM36", "DRAM ports")
     for row in rows:

@@ -1,15 +1,17 @@
 """C-sim against the integer reference: every tensor of every instruction, compared with ``==``."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitgen.csim.simulate import Simulator
+from vitgen.design.engine import Engine
 from vitgen.design.packing import pack_image
-from vitgen.design.program import Output, single_steps
+from vitgen.design.program import Output, build_program, single_steps
 from vitgen.ir import Graph
 from vitgen.reference.execute import execute
 
@@ -114,28 +116,43 @@ def _run_whole(
         _compare(result, "program", op, output, _expected(values, output), got)
 
 
-def verify(
-    simulator: Simulator,
-    graph: Graph,
-    batch: Iterable[NDArray[np.int8]],
-    progress: Callable[[], None] = lambda: None,
-) -> Result:
-    """Compare the simulated accelerator with the reference on a batch of integer patches.
+def check(simulator: Simulator, graph: Graph, patches: NDArray[np.int8], result: Result) -> None:
+    """Run one image and add what was compared to ``result``.
 
-    Every image runs twice: one instruction at a time, comparing each tensor that it wrote, and whole,
-    with instructions overlapped, comparing the logits and what the banks hold at the end.
+    It runs twice: one instruction at a time, comparing each tensor that it wrote, and whole, with
+    instructions overlapped, comparing the logits and what the banks hold at the end.
 
     Raises
     ------
     SimulationFailed : the simulated hardware deadlocked or left data over.
     """
+    wide = patches.astype(np.int64)
+    values = execute(graph, wide, keep=list(graph.tensors))
+    image = pack_image(simulator.engine, wide)
+    _step_through(simulator, image, values, result)
+    _run_whole(simulator, image, values, result)
+    result.images += 1
+
+
+def verify(simulator: Simulator, graph: Graph, batch: Iterable[NDArray[np.int8]]) -> Result:
+    """Compare the simulated accelerator with the reference on a batch of integer patches."""
     result = Result()
     for patches in batch:
-        values = execute(graph, patches.astype(np.int64), keep=list(graph.tensors))
-        values.setdefault(graph.input, patches)
-        image = pack_image(simulator.engine, patches.astype(np.int64))
-        _step_through(simulator, image, values, result)
-        _run_whole(simulator, image, values, result)
-        result.images += 1
-        progress()
+        check(simulator, graph, patches, result)
+    return result
+
+
+_opened: tuple[Simulator, Graph] | None = None
+
+
+def open_simulator(library: Path, engine: Engine, graph: Graph) -> None:
+    """Make this process (a :class:`vitgen.csim.worker.Worker`'s) simulate ``graph``."""
+    global _opened
+    _opened = Simulator(library, engine, build_program(graph, engine)), graph
+
+
+def check_image(patches: NDArray[np.int8], result: Result) -> Result:
+    """:func:`check` in a process that :func:`open_simulator` prepared; returns ``result`` grown."""
+    assert _opened is not None
+    check(*_opened, patches, result)
     return result

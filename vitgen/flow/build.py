@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from rich.progress import Progress
 
 from vitgen import __version__, boards, ir
 from vitgen.csim.build import compile_engine
-from vitgen.csim.simulate import SimulationError, Simulator
-from vitgen.csim.verify import verify as compare
+from vitgen.csim.library import SimulationFailed
+from vitgen.csim.verify import Result, check_image, open_simulator
+from vitgen.csim.worker import Worker
 from vitgen.design.choice import Design, choose_design
 from vitgen.design.isa import encode_program
 from vitgen.design.packing import pack_image
@@ -85,8 +86,8 @@ class Build:
             self.design = Design.from_json(record)
 
     def _emit(self) -> None:
-        def produce() -> dict[str, bytes]:
-            return dict(emit_build(self.design).files)
+        def produce() -> Mapping[str, bytes]:
+            return emit_build(self.design).files
 
         with self._doing("emitting HLS C++"):
             self.directory.step("emit", self.directory.key("design"), produce)
@@ -129,14 +130,15 @@ class Build:
         batch = self._images(images)
 
         def produce() -> dict[str, bytes]:
-            simulator = Simulator(library, self.design.engine, self.program)
-            with Progress(console=self.console, transient=True) as progress:
+            result = Result()
+            with Worker() as worker, Progress(console=self.console, transient=True) as progress:
                 task = progress.add_task("comparing images, bit by bit", total=len(batch))
                 try:
-                    result = compare(
-                        simulator, self.graph, batch, lambda: progress.advance(task)
-                    )
-                except SimulationError as error:
+                    worker.call(open_simulator, library, self.design.engine, self.graph)
+                    for patches in batch:
+                        result = worker.call(check_image, patches, result)
+                        progress.advance(task)
+                except SimulationFailed as error:
                     raise VitgenError(
                         f"The simulated accelerator stopped: {error}", "This is a bug: report it."
                     ) from error
@@ -221,6 +223,13 @@ def open_build(path: Path) -> tuple[BuildDirectory, BuildRequest]:
     for key in ("checkpoint", "calibrate", "config"):
         record[key] = None if record[key] is None else Path(record[key])
     return directory, BuildRequest(**record)
+
+
+def finish(directory: BuildDirectory, request: BuildRequest, console: Console) -> dict[str, Any]:
+    """Bring every step of a locked directory up to date and write its report."""
+    run = Build(directory, request, console)
+    run.prepare()
+    return run.report()
 
 
 def verify(

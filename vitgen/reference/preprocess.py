@@ -127,7 +127,7 @@ def digit_image(digit: NDArray[Any]) -> Real:
     return digit[None] / DIGIT_LEVELS
 
 
-def _unit_range(image: NDArray[Any], form: ImageFormat) -> Real:
+def unit_range(image: NDArray[Any], form: ImageFormat) -> Real:
     """The image as float64 ``(C, H, W)`` in 0..1, of the size that the model takes."""
     expected = (form.channels, form.height, form.width)
     if image.dtype == np.uint8:
@@ -171,6 +171,16 @@ def patches_of(image: NDArray[Any], patch: int) -> NDArray[Any]:
     return np.concatenate([np.zeros_like(rows[:1]), rows])
 
 
+def normalise(meta: Mapping[str, Any], image: NDArray[Any]) -> Real:
+    """The image as a float network takes it: ``(pixel - mean) / std``, float64 ``(C, H, W)``.
+
+    Parameters and errors as of :func:`preprocess`; ``input_scale`` is not used.
+    """
+    form = ImageFormat.of(meta)
+    unit = unit_range(np.asarray(image), form)
+    return (unit - form.mean[:, None, None]) / form.std[:, None, None]
+
+
 def preprocess(meta: Mapping[str, Any], image: NDArray[Any]) -> NDArray[np.int8]:
     """Integer patches of one image.
 
@@ -192,8 +202,7 @@ def preprocess(meta: Mapping[str, Any], image: NDArray[Any]) -> NDArray[np.int8]
         does not describe an image.
     """
     form = ImageFormat.of(meta)
-    unit = _unit_range(np.asarray(image), form)
-    normal = (unit - form.mean[:, None, None]) / form.std[:, None, None]
+    normal = normalise(meta, image)
     limit = symmetric_limit(INPUT_BITS)
     quantized = np.clip(np.rint(normal / form.input_scale), -limit, limit).astype(np.int8)
     return patches_of(quantized, form.patch)

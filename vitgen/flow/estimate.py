@@ -1,0 +1,28 @@
+"""Frames per second and resources of a request, without building."""
+
+from typing import Any
+
+from vitgen import boards
+from vitgen.design.choice import choose_design
+from vitgen.flow.request import BuildRequest
+from vitgen.report.summary import summarize
+
+
+def estimate(request: BuildRequest) -> dict[str, Any]:
+    """The report that a build of ``request`` would start from, nothing verified.
+
+    The weights are seeded: they shape no figure of the hardware.
+    """
+    from vitgen.flow.lowering import lower_request
+
+    graph = lower_request(request)
+    board = boards.load(request.board)
+    design = choose_design(graph, board, request.clock, request.array)
+    return summarize(
+        graph,
+        design,
+        request=request.describe(),
+        verification={},
+        fidelity=None,
+        weights="synthetic",
+    )

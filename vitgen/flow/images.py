@@ -1,0 +1,93 @@
+"""Which images a build calibrates with, verifies with and keeps as golden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitgen.data import ImageFolder, digits, photographs
+from vitgen.errors import VitgenError
+from vitgen.flow.request import BuildRequest
+from vitgen.ir import Graph
+from vitgen.models.config import VitConfig
+from vitgen.models.config import config as model_config
+from vitgen.reference.preprocess import normalise, preprocess
+
+
+def reads_digits(config: VitConfig) -> bool:
+    """Whether a model reads scikit-learn's digits: 8 x 8, one channel, ten classes."""
+    return (config.image, config.channels, config.classes) == (8, 1, 10)
+
+
+def _sources(
+    config: VitConfig, folder: Path | None, count: int, seed: int, training: bool
+) -> Iterable[NDArray[Any]]:
+    if folder is not None:
+        return (with_channels(image, config.channels) for image, _ in ImageFolder(folder))
+    if reads_digits(config):
+        return iter(digits()[0 if training else 1].images)
+    crops = photographs(config.image, count, seed)
+    return [with_channels(crop, config.channels) for crop in crops]
+
+
+def with_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """A colour image as the model takes it: colour, or grey as the mean of the channels."""
+    if channels == 1:
+        return np.rint(image.mean(axis=2, keepdims=True)).astype(np.uint8)
+    if channels != 3:
+        raise VitgenError(
+            f"The model takes images with {channels} channels.", "Use a model with 1 or 3."
+        )
+    return image
+
+
+def calibration_batch(
+    config: VitConfig, folder: Path | None, count: int, seed: int
+) -> NDArray[np.float32]:
+    """``(count, C, H, W)``, normalised, for post-training calibration."""
+    meta = {
+        "image": [config.channels, config.image, config.image],
+        "patch": config.patch,
+        "mean": config.mean,
+        "std": config.std,
+        "input_scale": 1.0,  # of no consequence: nothing is quantized here
+    }
+    chosen = islice(_sources(config, folder, count, seed, training=True), count)
+    return np.stack([normalise(meta, np.asarray(image)) for image in chosen]).astype(np.float32)
+
+
+def labelled_images(
+    config: VitConfig, folder: Path | None
+) -> tuple[int, Iterable[tuple[NDArray[Any], int | None]]]:
+    """Number and images with their class: of a folder, or the held-out digits.
+
+    Raises
+    ------
+    VitgenError : no folder is given for a model that does not read digits.
+    """
+    if folder is not None:
+        found = ImageFolder(folder)
+        return len(found), ((with_channels(i, config.channels), c) for i, c in found)
+    if not reads_digits(config):
+        raise VitgenError(
+            f"There is no test set for {config.name}.", "Give a folder of images with --data."
+        )
+    part = digits()[1]
+    return len(part.labels), zip(part.images, (int(c) for c in part.labels), strict=True)
+
+
+def verification_images(
+    graph: Graph, request: BuildRequest, count: int | None
+) -> list[NDArray[np.int8]]:
+    """Integer patches to verify with; None for all test digits, or one photograph."""
+    config = model_config(request.model)
+    wanted = 1 if count is None else count
+    if count is None and reads_digits(config) and request.calibrate is None:
+        wanted = len(digits()[1].images)
+    sources = islice(_sources(config, request.calibrate, wanted, request.seed, False), wanted)
+    return [preprocess(graph.meta, np.asarray(image)) for image in sources]

@@ -1,0 +1,70 @@
+"""Training from the command line."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from vitgen.errors import VitgenError
+from vitgen.flow.images import reads_digits
+from vitgen.flow.request import BuildRequest
+from vitgen.models.config import config as model_config
+from vitgen.train.recipe import DIGITS
+
+
+def train(
+    model: str,
+    bits: str,
+    *,
+    scheme: str | None = None,
+    pot_ratio: float | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    out: Path,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train ``model`` on scikit-learn's digits, quantization-aware.
+
+    Returns
+    -------
+    dict : ``accuracy_float``, ``accuracy_quant`` (top-1 on the held-out third, 0..1), ``epochs`` and
+        ``checkpoint``.
+
+    Raises
+    ------
+    VitgenError : bad input, or a model that does not read digits.
+    """
+    request = BuildRequest(model=model, bits=bits, scheme=scheme, pot_ratio=pot_ratio, seed=seed)
+    config = model_config(model)
+    if not reads_digits(config):
+        raise VitgenError(
+            f"There are no training images for {config.name}.",
+            "Train vit_digits, or a model of 8 x 8 grey images and 10 classes.",
+        )
+    if epochs is not None and epochs < 2:
+        raise VitgenError(f"--epochs is {epochs}.", "Give at least 2: one float, one quantized.")
+    recipe = DIGITS if epochs is None else DIGITS.scaled(epochs)
+    from vitgen.train.loop import Epoch, Trainer
+
+    trainer = Trainer(config, request.quant(), recipe, seed, out)
+    with Progress(console=console or Console(quiet=True), transient=True) as progress:
+        tasks = {
+            "float": progress.add_task("float", total=recipe.float_epochs),
+            "quant": progress.add_task("quantized", total=recipe.quant_epochs),
+        }
+
+        def tell(epoch: Epoch) -> None:
+            progress.update(
+                tasks[epoch.phase],
+                completed=epoch.number,
+                description=f"{epoch.phase}: loss {epoch.loss:.3f}, top-1 {100 * epoch.accuracy:.1f} %",
+            )
+
+        result = trainer.run(tell)
+    return {
+        "accuracy_float": result.accuracy_float,
+        "accuracy_quant": result.accuracy_quant,
+        "epochs": result.epochs,
+        "checkpoint": str(result.checkpoint),
+    }

@@ -1,0 +1,51 @@
+"""From a configuration, weights and images to a model that can be lowered."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vitgen import models, quant
+from vitgen.models.config import VitConfig
+from vitgen.models.vit import Vit
+from vitgen.quant import QuantConfig
+from vitgen.quant.calibration import act_quantizers
+
+
+def prepare(
+    config: VitConfig,
+    quantization: QuantConfig,
+    seed: int,
+    checkpoint: Path | None,
+    images: Callable[[], NDArray[np.float32]],
+) -> Vit:
+    """A quantized model in evaluation mode, calibrated.
+
+    A quantized checkpoint keeps the scales and rows that it was trained with; float weights, or
+    seeded ones, are calibrated.
+
+    Parameters
+    ----------
+    seed : of the weights where there is no checkpoint.
+    images : called where calibration is needed: ``(N, C, H, W)``, normalised.
+
+    Raises
+    ------
+    VitgenError : the checkpoint does not fit the model.
+    """
+    model = models.create(config, quantization, seed)
+    if checkpoint is not None:
+        models.load_into(model, models.load_checkpoint(checkpoint))
+    model.eval()
+    if not all(bool(quantizer.ready) for quantizer in act_quantizers(model).values()):
+        quant.calibrate(model, torch.from_numpy(images()))
+    return model
+
+
+def float_twin(model: Vit) -> Vit:
+    """The same weights without any quantization, in evaluation mode."""
+    twin = models.create(model.config, None)
+    models.load_into(twin, model.state_dict())
+    return twin.eval()

@@ -1,0 +1,1 @@
+"""Quantization-aware training and evaluation; importing the package loads no torch."""

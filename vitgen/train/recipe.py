@@ -1,0 +1,42 @@
+"""How long and how fast a model is trained; free of torch."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Two phases of AdamW with a cosine to zero each: float, then quantized.
+
+    Parameters
+    ----------
+    float_epochs, quant_epochs : passes over the training images in each phase.
+    batch : images of a step.
+    float_rate, quant_rate : peak learning rates.
+    warmup : share of a phase in which the rate rises.
+    weight_decay : of AdamW.
+    smoothing : of the labels.
+    turn, zoom, move : largest rotation (radians), change of size (share) and shift (share of half
+        the image) of an image, drawn anew every time it is seen.
+    noise : standard deviation added to pixels of 0..1.
+    """
+
+    float_epochs: int = 60
+    quant_epochs: int = 20
+    batch: int = 64
+    float_rate: float = 5e-3
+    quant_rate: float = 1e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.05
+    smoothing: float = 0.1
+    turn: float = 0.15
+    zoom: float = 0.1
+    move: float = 0.1
+    noise: float = 0.05
+
+    def scaled(self, epochs: int) -> "Recipe":
+        """The same recipe in ``epochs`` epochs altogether, at least one of each phase."""
+        quantized = max(1, round(epochs * self.quant_epochs / (self.float_epochs + self.quant_epochs)))
+        return replace(self, float_epochs=max(1, epochs - quantized), quant_epochs=quantized)
+
+
+DIGITS = Recipe()
