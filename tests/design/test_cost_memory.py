@@ -9,7 +9,7 @@ from vitgen.design.cost_memory import (
     bram18,
     lutram_luts,
     memories,
-    type_bits,
+    type_widths,
 )
 from vitgen.design.instance import engine_for
 from vitgen.design.needs import needs_of
@@ -81,7 +81,7 @@ def test_every_bank_and_stream_is_listed_once(array):
     for stream in streams(made):
         found = listed[stream.name]
         assert (found.copies, found.depth) == (copies[stream.per], stream.depth)
-        assert found.width == type_bits(made, stream.type) > 0
+        assert found.width == type_widths(made)[stream.type] > 0
     for bank in banks(made):
         assert listed[f"bank.{bank.name}"].copies == 11
     extra = set(listed) - {s.name for s in streams(made)} - {f"bank.{b.name}" for b in banks(made)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from vitgen.design.engine import ACCUMULATOR_BITS, BEAT_BITS, Engine
-from vitgen.design.netlist import Per, Stream, banks, streams
+from vitgen.design.netlist import Per, banks, streams
 
 REGISTER_DEPTH = 2
 """Up to this many words a FIFO is registers."""
@@ -48,10 +48,10 @@ COMMAND_BITS = {
 }
 
 
-def type_bits(engine: Engine, name: str) -> int:
-    """Bits of a C++ type of the netlist."""
+def type_widths(engine: Engine) -> dict[str, int]:
+    """Bits of every C++ type of the netlist's streams and banks."""
     lanes = engine.group_lanes
-    table = {
+    return COMMAND_BITS | {
         "done_t": 1,
         "beat_t": BEAT_BITS,
         "dma_request": DMA_REQUEST_BITS,
@@ -67,7 +67,6 @@ def type_bits(engine: Engine, name: str) -> int:
         "tagged_post": engine.post_word_bits + ADDRESS_BITS,
         "param": PARAM_BITS,
     }
-    return table[name] if name in table else COMMAND_BITS[name]
 
 
 @lru_cache(maxsize=65536)
@@ -128,19 +127,12 @@ class Memory:
         return self.copies * self.width * words
 
 
-def _copies(engine: Engine, per: Per) -> int:
-    return {Per.ACCELERATOR: 1, Per.GROUP: engine.groups, Per.PORT: engine.weight_ports}[per]
-
-
-def _stream(engine: Engine, stream: Stream) -> Memory:
-    width = type_bits(engine, stream.type)
-    return Memory(stream.name, _copies(engine, stream.per), width, stream.depth, True)
-
-
 def memories(engine: Engine) -> list[Memory]:
     """Banks, buffers inside processes and streams, the banks first."""
+    widths = type_widths(engine)
+    copies = {Per.ACCELERATOR: 1, Per.GROUP: engine.groups, Per.PORT: engine.weight_ports}
     found = [
-        Memory(f"bank.{bank.name}", engine.groups, type_bits(engine, bank.type), bank.depth, False)
+        Memory(f"bank.{bank.name}", engine.groups, widths[bank.type], bank.depth, False)
         for bank in banks(engine)
     ]
     params = max(engine.max_tile_rows, engine.max_features)
@@ -151,7 +143,10 @@ def memories(engine: Engine) -> list[Memory]:
     ]
     if engine.array == "dsp48":
         # A tile's sums, between the cascade that brings six a cycle and the requantizer.
-        rows = engine.max_tile_rows
-        width = engine.group_lanes * ACCUMULATOR_BITS
+        width, rows = widths["acc_word"], engine.max_tile_rows
         found.append(Memory("drained_sums", engine.groups, width, rows, True))
-    return found + [_stream(engine, stream) for stream in streams(engine)]
+    found += [
+        Memory(stream.name, copies[stream.per], widths[stream.type], stream.depth, True)
+        for stream in streams(engine)
+    ]
+    return found

@@ -31,7 +31,7 @@ from vitgen.ir import Graph
 
 __all__ = ["SIMULATED", "Choice", "Limits", "choose", "choose_for"]
 
-RANKED = 24  # candidates that the timeline times
+RANKED = 16  # candidates that the timeline times
 GRIDS = 4000  # grids whose lanes are fitted, at most
 TIE = 0.002  # frames that a smaller design may cost
 
