@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 DEMO_BITS := 4/8
 DEMO_TRAIN := build/vit_digits_train
 DEMO_BUILD := build/vit_digits
-DEMO_CHECKPOINT := $(DEMO_TRAIN)/model.safetensors
+DEMO_CHECKPOINT := $(DEMO_TRAIN)/checkpoint.safetensors
 
 .PHONY: help setup demo test check lint bench
 
@@ -31,6 +31,7 @@ demo: $(STAMP)  ## train a small ViT, build its accelerator, prove it bit by bit
 	vitgen train --model vit_digits --bits $(DEMO_BITS) --out $(DEMO_TRAIN)
 	vitgen build --model vit_digits --bits $(DEMO_BITS) --checkpoint $(DEMO_CHECKPOINT) \
 	    --verify csim --out $(DEMO_BUILD)
+	vitgen eval $(DEMO_BUILD)
 
 lint: $(STAMP)  ## ruff and mypy
 	ruff check .
