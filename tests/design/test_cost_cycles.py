@@ -13,12 +13,12 @@ from tests.support.graphs import tiny_vit_graph
 from vitgen import boards
 from vitgen.design.cost import Workload, estimate, estimate_program, instruction_cycles
 from vitgen.design.cost_cycles import (
-    ROOT_CYCLES,
     SCALE_LATENCY,
     Road,
     array_cycles,
     norm_cycles,
     product_times,
+    root_cycles,
     sub_words,
 )
 from vitgen.design.cost_timeline import schedule
@@ -150,7 +150,7 @@ def simulate_norm(features, slots, sub, root):
 def test_norm_against_a_simulation(features, slots, lanes):
     engine = deit_engine("t", norm_lanes=lanes)
     sub = sub_words(engine, lanes)
-    simulated = simulate_norm(features, slots, sub, ROOT_CYCLES)
+    simulated = simulate_norm(features, slots, sub, root_cycles(engine))
     modelled = norm_cycles(engine, Norm(features, slots)) - SCALE_LATENCY
     # With a full buffer the sums lag the scaling by a word, which the formula leaves out.
     assert simulated - slots * (sub + 1) <= modelled <= simulated
@@ -223,7 +223,7 @@ def test_research_model_gives_its_table(size, frames):
 
 
 @pytest.mark.parametrize(("size", "array", "whole"), [("b", 0.02, 0.06), ("s", 0.035, 0.13),
-                                                      ("t", 0.06, 0.27)])  # fmt: skip
+                                                      ("t", 0.07, 0.27)])  # fmt: skip
 def test_deit_against_the_research_model(size, array, whole):
     """33 x 66, V3a. The array's own cycles exceed the model's by ``array`` at most: the patch
     embedding and the classifier run at 8 bits (two rows a DSP, the model has three), and scores

@@ -20,8 +20,9 @@ REQUANT_LATENCY = 10  # from a drained row to the requantized word
 WRITE_LATENCY = 4  # from a word to the completion collected by dispatch
 GELU_LATENCY = 16
 EXP_LATENCY = 16
-RECIPROCAL_CYCLES = 42  # 39 quotient bits one by one, all lanes of a group side by side
-ROOT_CYCLES = 64  # 17 bits of the root, 34 of its reciprocal, one by one; normalisation
+DIVIDER_STAGES = 26  # a quotient bit each; the lanes of a group pass one after the other
+VARIANCE_STAGES = 8
+ROOT_STAGES = 42  # 5 to normalize, 17 of the root, 18 of its reciprocal
 SCALE_LATENCY = 12
 
 BEAT_BYTES = BEAT_BITS // 8
@@ -98,6 +99,17 @@ class Breakdown:
 def sub_words(engine: Engine, lanes: int) -> int:
     """Beats that a unit of ``lanes`` lanes spends on a word."""
     return engine.group_lanes // lanes
+
+
+def reciprocal_cycles(engine: Engine) -> int:
+    """Cycles from the sums of a token tile's terms to their reciprocals."""
+    return engine.group_lanes + DIVIDER_STAGES
+
+
+def root_cycles(engine: Engine) -> int:
+    """Cycles from a token tile's last residual word to its reciprocal roots: the lanes pass one
+    after the other, first for their variances, then through the pipeline of the root."""
+    return 2 * engine.group_lanes + VARIANCE_STAGES + ROOT_STAGES
 
 
 def drain_gap(engine: Engine) -> int:
@@ -202,7 +214,7 @@ def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdow
         tail += GELU_LATENCY
     elif product.route is Route.SOFTMAX:
         words = product.limit * sub_words(engine, engine.softmax_lanes)
-        tail += 2 * words + EXP_LATENCY + RECIPROCAL_CYCLES + SCALE_LATENCY
+        tail += 2 * words + EXP_LATENCY + reciprocal_cycles(engine) + SCALE_LATENCY
     return Breakdown(
         ideal=float(product.ideal_beats),
         drain=drain,
@@ -220,7 +232,7 @@ def norm_cycles(engine: Engine, norm: Norm) -> float:
     follow its scaling word by word.
     """
     words = norm.features * sub_words(engine, engine.norm_lanes)
-    return float(words + norm.slots * (ROOT_CYCLES + words) + SCALE_LATENCY)
+    return float(words + norm.slots * (root_cycles(engine) + words) + SCALE_LATENCY)
 
 
 def load_beats(engine: Engine, load: Load) -> int:

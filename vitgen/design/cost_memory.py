@@ -21,8 +21,8 @@ ADDRESS_BITS = 16
 TERM_LANE_BITS = 15
 SUM_LANE_BITS = 25
 DMA_REQUEST_BITS = 1 + 28 + 28
-NORM_STATS_LANE_BITS = 26 + 42  # exact sum and sum of squares of 1,024 features
-NORM_ROOT_LANE_BITS = 26 + 17 + 6  # sum, reciprocal root, shift
+NORM_STATS_LANE_BITS = 26 + 50  # sum of 1,024 features, their variance times 2^20
+NORM_ROOT_LANE_BITS = 26 + 5 + 17  # sum, half length, reciprocal root
 
 # Widths of the command structures, as docs/accelerator.md lists their fields.
 COMMAND_BITS = {

@@ -43,17 +43,21 @@ GELU_LANE = Cost(5, 300, 330)
 # maximum, two barrel shifters, adders, counted.
 SOFTMAX_LANE = Cost(5, 260, 300)
 
-# Sums and division bit by bit on every token lane: maximum, sum, remainder and quotient registers.
-SOFTMAX_TOKEN_LANE = Cost(0, 110, 170)
+# Maximum, sum and reciprocal of every token lane, shifted past the lanes of the unit.
+SOFTMAX_TOKEN_LANE = Cost(0, 90, 140)
+
+# The divider of a group: 25 stages of a 26-bit subtraction and choice.
+SOFTMAX_GROUP = Cost(0, 1000, 1900)
 
 # x*x in the sums; C*x - S, d*R and n*g in the scaling; the shift by h + 5, counted.
 NORM_LANE = Cost(4, 280, 300)
 
-# Sums, variance, root and reciprocal bit by bit on every token lane: about 50-bit registers.
-NORM_TOKEN_LANE = Cost(0, 330, 330)
+# Sums, variance and root of every token lane, shifted past the lanes of the unit.
+NORM_TOKEN_LANE = Cost(0, 200, 315)
 
-# C*Q and S*S (26 x 26 and 10 x 42 bits: two slices each), one lane after the other in each group.
-NORM_GROUP = Cost(4, 0, 0)
+# The variance of a group, a lane a cycle (C*Q and S*S, 10 x 41 and 26 x 26 bits: two slices each), and
+# its pipeline of 42 stages: normalisation, 17 bits of the root, 18 of its reciprocal.
+NORM_GROUP = Cost(4, 1650, 2900)
 
 # Counters, addresses and handshakes of a process, counted on the widest of them.
 PROCESS = Cost(0, 110, 140)
@@ -154,6 +158,7 @@ def lane_items(engine: Engine) -> list[Item]:
         _item("norm", engine.norm_lanes * groups, NORM_LANE),
         _item("norm.token_lanes", lanes, NORM_TOKEN_LANE),
         _item("norm.groups", groups, NORM_GROUP),
+        _item("softmax.groups", groups, SOFTMAX_GROUP),
     ]
 
 
@@ -175,6 +180,7 @@ def grid_cost(
     unit_costs = (REQUANT_LANE, GELU_LANE, SOFTMAX_LANE, NORM_LANE)
     parts += [(cost, count * groups) for cost, count in zip(unit_costs, units, strict=True)]
     parts += [(SOFTMAX_TOKEN_LANE, lanes), (NORM_TOKEN_LANE, lanes), (NORM_GROUP, groups)]
+    parts.append((SOFTMAX_GROUP, groups))
     return Cost(
         sum(part.dsp * count for part, count in parts),
         sum(part.lut * count for part, count in parts),
@@ -183,10 +189,9 @@ def grid_cost(
 
 
 def _turn_item(engine: Engine) -> Item:
-    """Two tiles of registers, and a multiplexer from lane to row in each feature."""
-    bits = engine.max_head_dim * engine.act_bits
-    registers = 2 * bits * engine.group_lanes
-    return Item("value_turn.tiles", 2, 0, round(registers * 0.4), registers)
+    """Two tiles of registers; the one that leaves is loaded or shifted, a LUT a bit."""
+    bits = min(engine.max_head_dim, engine.fixed_rows(8)) * engine.act_bits * engine.group_lanes
+    return Item("value_turn.tiles", 2, 0, bits, 2 * bits)
 
 
 def control_items(engine: Engine) -> list[Item]:

@@ -14,9 +14,7 @@ from vitgen.design.cost_cycles import (
     DISPATCH_CYCLES,
     EXP_LATENCY,
     GELU_LATENCY,
-    RECIPROCAL_CYCLES,
     REQUANT_LATENCY,
-    ROOT_CYCLES,
     SCALE_LATENCY,
     WRITE_LATENCY,
     ProductTimes,
@@ -24,6 +22,8 @@ from vitgen.design.cost_cycles import (
     array_cycles,
     load_beats,
     product_times,
+    reciprocal_cycles,
+    root_cycles,
     sub_words,
     turn_cycles,
 )
@@ -151,11 +151,12 @@ class _Machine:
         _, dealt = self.deal(ready)
         start = max(dealt + COMMAND_LATENCY, self.residual_free, self.norm_free)
         words = work.features * sub_words(self.engine, self.engine.norm_lanes)
+        root = root_cycles(self.engine)
         summed = scaled = start
         for _ in range(work.slots):
             # One token tile waits between the sums and the scaling: full, it holds the sums back.
             summed = max(summed + words, scaled)
-            scaled = max(summed + ROOT_CYCLES, scaled) + words
+            scaled = max(summed + root, scaled) + words
         self.residual_free = summed
         self.norm_free = scaled
         end = scaled + SCALE_LATENCY + WRITE_LATENCY
@@ -250,6 +251,7 @@ class _Machine:
         of words, so a stage ends no earlier than the stage behind it ended the slot before.
         """
         words = work.limit * sub_words(self.engine, self.engine.softmax_lanes)
+        reciprocal = reciprocal_cycles(self.engine)
         per_slot = (busy - times.after) / work.slots
         late = 0.0
         for slot in range(work.slots):
@@ -258,7 +260,7 @@ class _Machine:
             maxed = max(arrived, self.exp_end)
             late += maxed - arrived
             self.exp_end = max(maxed, self.exp_end, self.scale_end - words) + words + EXP_LATENCY
-            self.scale_end = max(self.exp_end + RECIPROCAL_CYCLES, self.scale_end) + words
+            self.scale_end = max(self.exp_end + reciprocal, self.scale_end) + words
         self.results_free += late
         return self.scale_end + SCALE_LATENCY, late
 

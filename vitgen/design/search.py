@@ -33,6 +33,8 @@ __all__ = ["SIMULATED", "Choice", "Limits", "choose", "choose_for"]
 
 RANKED = 16  # candidates that the timeline times
 GRIDS = 4000  # grids whose lanes are fitted, at most
+UNITS = ("requant_lanes", "gelu_lanes", "softmax_lanes", "norm_lanes")
+Move = dict[str, int]
 TIE = 0.002  # frames that a smaller design may cost
 
 
@@ -215,29 +217,50 @@ class _Search:
             for name, need in found.bill.totals().items()
         }
 
-    def neighbours(self, engine: Engine) -> Iterator[Engine]:
-        """Engines one choice away."""
+    def moves(self, engine: Engine) -> tuple[list[Move], list[Move]]:
+        """Single choices that make an engine smaller, and larger."""
         widths = unit_lanes(engine.group_lanes)
-        for unit in ("requant", "gelu", "softmax", "norm"):
-            at = widths.index(getattr(engine, f"{unit}_lanes"))
-            for other in widths[max(0, at - 1) : at + 2]:
-                lanes: dict[str, Any] = {f"{unit}_lanes": other}
-                yield replace(engine, **lanes)
+        smaller: list[Move] = [{"dsp_rows": -1}]
+        larger: list[Move] = [{"dsp_rows": 1}]
+        if self.needs.pot_rows:
+            smaller.append({"pot_rows": -1})
+            larger.append({"pot_rows": 1})
+        for unit in UNITS:
+            at = getattr(engine, unit)
+            place = widths.index(at)
+            smaller += [{unit: other - at} for other in widths[place + 1 : place + 2]]
+            larger += [{unit: other - at} for other in widths[max(0, place - 1) : place]]
+        return smaller, larger
+
+    def moved(self, engine: Engine, *moves: Move) -> Engine | None:
+        """The engine after ``moves``, if there is one."""
+        values: dict[str, Any] = {}
+        for move in moves:
+            for name, step in move.items():
+                values[name] = values.get(name, getattr(engine, name)) + step
+        dsp_rows = values.get("dsp_rows", engine.dsp_rows)
+        pot_rows = values.get("pot_rows", engine.pot_rows)
+        if dsp_rows < 1 or (self.needs.pot_rows and pot_rows < 1):
+            return None
+        if not self.admit(Grid(engine.group_lanes, engine.groups, dsp_rows, pot_rows)):
+            return None
+        try:
+            return replace(engine, **values)
+        except VitgenError:
+            return None
+
+    def neighbours(self, engine: Engine) -> Iterator[Engine]:
+        """Engines one choice away, then those with one choice less here for one more there."""
         for fifo in FIFOS:
             yield replace(engine, weight_fifo=fifo)
         for ports in range(1, self.ports + 1):
             yield replace(engine, weight_ports=ports)
-        mixed = self.needs.pot_rows > 0
-        for rows, pot in ((-1, 0), (1, 0), *(((0, -1), (0, 1)) if mixed else ())):
-            grid = Grid(
-                engine.group_lanes, engine.groups, engine.dsp_rows + rows, engine.pot_rows + pot
-            )
-            if grid.dsp_rows < 1 or (pot and grid.pot_rows < 1) or not self.admit(grid):
-                continue
-            try:
-                yield replace(engine, dsp_rows=grid.dsp_rows, pot_rows=grid.pot_rows)
-            except VitgenError:
-                continue
+        smaller, larger = self.moves(engine)
+        trades = [(less, more) for less in smaller for more in larger if less.keys() != more.keys()]
+        for moves in (*((m,) for m in smaller + larger), *trades):
+            other = self.moved(engine, *moves)
+            if other is not None:
+                yield other
 
     def climb(self, start: Estimate) -> Estimate:
         """The best that is reached from ``start`` by single choices: first frames, then size."""
