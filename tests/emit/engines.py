@@ -12,12 +12,10 @@ _SHAPES: dict[str, dict[str, int]] = {
     "a": dict(group_lanes=5, groups=3, dsp_rows=3, pot_rows=3, act_bits=8, weight_ports=3),
     # one tile of keys a slot; words of 2 and 3 steps
     "b": dict(group_lanes=4, groups=4, dsp_rows=40, pot_rows=5, act_bits=6, weight_ports=2),
-    # one group, odd lanes, no power-of-two rows, beats of both words on one port
-    "c": dict(group_lanes=7, groups=1, dsp_rows=9, pot_rows=0, act_bits=4, weight_ports=1),
-    # two tiles of keys a slot
-    "d": dict(group_lanes=3, groups=6, dsp_rows=5, pot_rows=1, act_bits=5, weight_ports=4),
-    # words of activations and residuals that span beats
-    "e": dict(group_lanes=22, groups=3, dsp_rows=33, pot_rows=0, act_bits=8, weight_ports=1),
+    # one group, no power-of-two rows, words of activations and residuals that span beats
+    "c": dict(group_lanes=22, groups=1, dsp_rows=33, pot_rows=0, act_bits=7, weight_ports=1),
+    # two tiles of keys a slot, four ports
+    "d": dict(group_lanes=3, groups=6, dsp_rows=5, pot_rows=1, act_bits=4, weight_ports=4),
 }
 
 NAMES = list(_SHAPES)

@@ -37,6 +37,7 @@ def test_every_file_has_the_banner_first_and_no_space_at_line_ends(name):
         assert text.endswith("\n") and not text.endswith("\n\n"), file
         assert not [line for line in lines if line != line.rstrip() or "\t" in line], file
         assert "\n\n\n" not in text, file
+        assert not [x for x in lines if len(x) > 100 and not x.startswith("#pragma")], file
 
 
 @pytest.mark.parametrize("change", [dict(groups=2), dict(act_depth=81), dict(weight_fifo=17), dict(pot_rows=0)])

@@ -1,5 +1,6 @@
 """The netlist as C++ text: declarations, calls and parameters of the top function."""
 
+import textwrap
 from dataclasses import dataclass
 
 from vitgen.design import netlist
@@ -25,6 +26,8 @@ DONE_STREAMS = {
 # C simulation, every process must follow those that it reads from.
 _LAST = ("store", "dma_write")
 
+_LINE = 100
+
 _EXTENT = {Per.GROUP: "TOKEN_GROUPS", Per.PORT: "WEIGHT_PORTS"}
 
 
@@ -39,7 +42,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Block:
-    """Calls of the top function under one comment."""
+    """Calls of the top function under one comment, broken into lines."""
 
     title: str
     calls: list[str]
@@ -118,7 +121,7 @@ def commands_and_requests(engine: Engine, process: Process) -> list[str]:
 
 
 def call(engine: Engine, process: Process, element: int | None) -> str:
-    """Arguments of ``PROCESS``; ``element`` is the group or port of the process."""
+    """The ``PROCESS`` statement; ``element`` is the group or port of the process."""
     found = [process.function]
     banks = {bank.name for bank in netlist.banks(engine)}
     pointers = {pointer.name for pointer in netlist.pointers()}
@@ -133,7 +136,13 @@ def call(engine: Engine, process: Process, element: int | None) -> str:
             found.append(f"{name}_{element}")
         else:
             found.append(f"{name}[{element}]" if own else name)
-    return ", ".join(found)
+    return textwrap.fill(
+        f"PROCESS({', '.join(found)});",
+        width=_LINE,
+        initial_indent="  ",
+        subsequent_indent=" " * len("  PROCESS("),
+        break_on_hyphens=False,
+    )
 
 
 def blocks(engine: Engine) -> list[Block]:
