@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vitgen.data.samples import sample_data
+
 LEVELS = 16  # brightest value of a pixel
 HELD_OUT = 1 / 3
 SPLIT_SEED = 20260101
@@ -28,17 +30,20 @@ class Digits(NamedTuple):
 def digits() -> tuple[Digits, Digits]:
     """The training part and the held-out third (599 images), each digit in its share.
 
+    The same arrays every time; they are read-only.
+
     Raises
     ------
-    ImportError : scikit-learn is not installed (extra ``train``).
+    VitgenError : scikit-learn is not installed (extra ``train``).
     """
-    from sklearn.datasets import load_digits
+    bunch = sample_data("digits")
     from sklearn.model_selection import train_test_split
 
-    bunch = load_digits()
     images = (bunch.images / LEVELS).astype(np.float32)[:, None]
     labels = bunch.target.astype(np.int64)
     x, held_x, y, held_y = train_test_split(
         images, labels, test_size=HELD_OUT, random_state=SPLIT_SEED, stratify=labels
     )
+    for shared in (x, y, held_x, held_y):
+        shared.setflags(write=False)
     return Digits(x, y), Digits(held_x, held_y)

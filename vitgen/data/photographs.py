@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitgen.data.samples import sample_data
+
 SHORTEST = 0.5  # of the short side that a random crop keeps
 
 
@@ -15,11 +17,9 @@ def photographs(size: int, count: int, seed: int = 0) -> list[NDArray[np.uint8]]
 
     Raises
     ------
-    ImportError : scikit-learn is not installed (extra ``train``).
+    VitgenError : scikit-learn is not installed (extra ``train``).
     """
-    from sklearn.datasets import load_sample_images
-
-    sources = load_sample_images().images
+    sources = sample_data("sample_images").images
     rng = np.random.default_rng(seed)
     crops = []
     for index in range(count):
