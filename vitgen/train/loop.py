@@ -1,7 +1,8 @@
 """The training loop: seeded, deterministic, resumable after every epoch."""
 
+import dataclasses
 import math
-import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vitgen import models, quant
+from vitgen import __version__, models, quant
 from vitgen.data import Digits, digits
 from vitgen.errors import VitgenError
 from vitgen.models.config import VitConfig
 from vitgen.models.vit import Vit
 from vitgen.quant import QuantConfig
 from vitgen.train.recipe import Recipe
+from vitgen.train.state import load_state, open_directory, save_checkpoint, save_state
 
 STATE = "state.pt"
 CHECKPOINT = "checkpoint.safetensors"
 PHASES = ("float", "quant")
 CALIBRATION_IMAGES = 256
+MAX_SEED = 2**32 - 1
 
 Progress = Callable[["Epoch"], None]
 
@@ -54,12 +57,14 @@ class TrainResult:
     ----------
     accuracy_float, accuracy_quant : top-1 on the held-out images, 0..1, after each phase.
     epochs : of both phases.
+    seconds : of this call; a training that went on after a break took longer altogether.
     checkpoint : the quantized weights with their scales.
     """
 
     accuracy_float: float
     accuracy_quant: float
     epochs: int
+    seconds: float
     checkpoint: Path
 
 
@@ -70,10 +75,10 @@ def normalise(images: Tensor, config: VitConfig) -> Tensor:
     return (images - mean) / std
 
 
-def accuracy(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 256) -> float:
+def accuracy(model: Vit, images: Tensor, labels: Tensor, batch: int = 256) -> float:
     """Top-1 of a model in evaluation mode, 0..1."""
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad(), quant.frozen_weights(model):
         right = sum(
             int((model(x).argmax(dim=1) == y).sum())
             for x, y in zip(images.split(batch), labels.split(batch), strict=True)
@@ -112,27 +117,49 @@ def rate_at(step: int, steps: int, peak: float, warmup: float) -> float:
 class Trainer:
     """One training in a directory; a second one with the same settings resumes it.
 
+    A finished training is not repeated: its state stays beside the checkpoint.
+
     Parameters
     ----------
-    config, quantization, recipe, seed : what determines the result, bit for bit on one machine.
-    out : where the state and the checkpoint go.
+    config, quantization, recipe : what is trained, and how.
+    seed : 0 to 2**32 - 1, of weights, batches and warps. All of these together determine the
+        checkpoint, byte for byte on one machine.
+    out : where ``state.pt`` and ``checkpoint.safetensors`` go.
+
+    Raises
+    ------
+    VitgenError : the seed is outside its range.
     """
 
     def __init__(
         self, config: VitConfig, quantization: QuantConfig, recipe: Recipe, seed: int, out: Path
     ) -> None:
+        if not 0 <= seed <= MAX_SEED:
+            raise VitgenError(f"The seed is {seed}.", f"Give a number from 0 to {MAX_SEED}.")
         self.config, self.quantization, self.recipe, self.seed = config, quantization, recipe, seed
-        self.out = out
+        self.out = Path(out)
         self.train_part, self.held_out = (_tensors(part) for part in digits())
         self.settings = {
             "config": config.to_dict(),
             "quant": quantization.to_dict(),
-            "recipe": recipe.__dict__,
+            "recipe": dataclasses.asdict(recipe),
             "seed": seed,
+            "vitgen": __version__,
         }
 
     def run(self, progress: Progress = lambda _: None) -> TrainResult:
-        """Train, or go on where a killed run stood."""
+        """Train, or go on where a killed run stood.
+
+        Parameters
+        ----------
+        progress : called after every epoch, when its state is on the disk; whatever it raises ends
+            the call, and the next one goes on from there.
+
+        Raises
+        ------
+        VitgenError : the directory cannot be written, holds a damaged state or a training with other
+            settings; or the training diverged.
+        """
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # products this small lose more to waiting than they gain
         try:
@@ -141,8 +168,9 @@ class Trainer:
             torch.set_num_threads(threads)
 
     def _run(self, progress: Progress) -> TrainResult:
-        self.out.mkdir(parents=True, exist_ok=True)
-        saved = self._load_state()
+        started = time.monotonic()
+        open_directory(self.out)
+        saved = load_state(self.out / STATE, self.settings)
         accuracies = dict(saved.get("accuracies", {}))
         model = models.create(self.config, None, self.seed)
         if saved.get("phase") != "quant":
@@ -157,12 +185,13 @@ class Trainer:
         accuracies["quant"] = self._phase(
             "quant", quantized, saved, accuracies, progress, float_weights=weights
         )
-        models.save_checkpoint(quantized, self.out / CHECKPOINT)
-        (self.out / STATE).unlink(missing_ok=True)
+        epochs = self.recipe.float_epochs + self.recipe.quant_epochs
+        save_checkpoint(quantized, self.out / CHECKPOINT, self.seed, epochs)
         return TrainResult(
             accuracies["float"],
             accuracies["quant"],
-            self.recipe.float_epochs + self.recipe.quant_epochs,
+            epochs,
+            time.monotonic() - started,
             self.out / CHECKPOINT,
         )
 
@@ -192,8 +221,7 @@ class Trainer:
             loss = self._epoch(phase, model, optimizer, epoch, epochs)
             reached = accuracy(model, test_images, test_labels)
             accuracies[phase] = reached
-            state = {
-                "settings": repr(self.settings),
+            state: dict[str, Any] = {
                 "phase": phase,
                 "epoch": epoch + 1,
                 "model": model.state_dict(),
@@ -202,7 +230,7 @@ class Trainer:
             }
             if float_weights is not None:
                 state["float"] = float_weights
-            _save_whole(state, self.out / STATE)
+            save_state(self.out / STATE, self.settings, state)
             progress(Epoch(phase, epoch + 1, epochs, loss, reached))
         return reached
 
@@ -229,6 +257,11 @@ class Trainer:
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             total += float(loss.detach()) * len(labels)
+        if not math.isfinite(total):
+            raise VitgenError(
+                f"The loss of epoch {epoch + 1} ({phase}) is {total}: the training diverged.",
+                "Train with more bits, or another seed.",
+            )
         return total / len(self.train_part[1])
 
     def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -237,27 +270,9 @@ class Trainer:
             moved = warped(images[chosen], self.recipe, generator)
             yield normalise(moved, self.config), labels[chosen]
 
-    def _load_state(self) -> dict[str, Any]:
-        path = self.out / STATE
-        if not path.exists():
-            return {}
-        try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
-        except Exception as error:
-            raise VitgenError(
-                f"The training state {path} cannot be read: {error}.",
-                "Delete it to start over, or choose another --out.",
-            ) from error
-        if state.get("settings") != repr(self.settings):
-            raise VitgenError(
-                f"{self.out} holds an unfinished training with other settings.",
-                "Choose another --out, or delete the directory.",
-            )
-        return state
-
 
 def _tensors(part: Digits) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(part.images), torch.from_numpy(part.labels)
+    return torch.tensor(part.images), torch.tensor(part.labels)
 
 
 def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
@@ -265,15 +280,3 @@ def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _save_whole(state: dict[str, Any], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        torch.save(state, partial)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        raise VitgenError(
-            f"The training state {path} cannot be written: {error}.", "Free space there."
-        ) from error

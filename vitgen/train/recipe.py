@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from vitgen.errors import VitgenError
+from vitgen.models.config import VitConfig
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -40,3 +43,27 @@ class Recipe:
 
 
 DIGITS = Recipe()
+"""For scikit-learn's 8 x 8 digits: about a minute on one core."""
+
+
+def recipe_for(config: VitConfig, epochs: int | None = None) -> Recipe:
+    """The recipe of a model, by the images that it reads.
+
+    Parameters
+    ----------
+    epochs : of both phases together, at least 2; None takes the recipe's.
+
+    Raises
+    ------
+    VitgenError : there are no training images for such a model, or too few epochs.
+    """
+    if (config.image, config.channels, config.classes) != (8, 1, 10):
+        raise VitgenError(
+            f"There are no training images for {config.name}.",
+            "Train vit_digits, or a model of 8 x 8 grey images and 10 classes.",
+        )
+    if epochs is None:
+        return DIGITS
+    if epochs < 2:
+        raise VitgenError(f"--epochs is {epochs}.", "Give at least 2: one float, one quantized.")
+    return DIGITS.scaled(epochs)
