@@ -150,7 +150,8 @@ class VitConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a configuration file holds them."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def _is_finite(value: Any) -> bool:

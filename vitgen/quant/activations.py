@@ -151,12 +151,12 @@ class ActQuant(nn.Module):
     @property
     def scale(self) -> float:
         """Real value of code 1."""
-        return 2.0 ** float(self.log_scale)
+        return 2.0 ** float(self.log_scale.detach())
 
     @property
     def fraction(self) -> int | None:
         """Fractional bits where the binary point is fixed."""
-        return round(-float(self.log_scale)) if self.kind == POINT else None
+        return round(-float(self.log_scale.detach())) if self.kind == POINT else None
 
     def observe(self) -> None:
         """Count ranges instead of quantizing, until :meth:`settle`."""

@@ -127,7 +127,8 @@ class RowQuant(nn.Module):
         else:
             scale = self.scales(weight)
             quantized = self.codes(weight, scale).view_as(weight) * scale.view(shape)
-            bound = (scale * self.limits()).view(shape)
+            # A hair wider: the row's largest weight is itself limit * scale, but for rounding.
+            bound = (scale * self.limits() * (1 + 2.0**-20)).view(shape)
             value = _Straight.apply(weight, quantized, bound)
             self._frozen = value.detach() if self._freeze else None
         self.row_scale = scale
