@@ -1,6 +1,7 @@
 """The command line. Each command checks its options, then calls the library; ``docs/`` has more."""
 
 import dataclasses
+import errno
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vitgen import __version__
-from vitgen.errors import VitgenError
+from vitgen.errors import FoundWrong, VitgenError
 
 app = typer.Typer(
     name="vitgen",
@@ -25,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 console = Console(stderr=True)
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+THE_USERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of the machine that no code can mend: a full disk, a place that must not be written."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Model = Annotated[
@@ -46,6 +50,24 @@ Scheme = Annotated[
     ),
 ]
 
+Array = Annotated[
+    str, typer.Option(help="Multiplier array: dsp48 (RTL module) or hls (plain C++).")
+]
+PotRatio = Annotated[
+    str, typer.Option(help="Share of power-of-two rows where rows mix, 0 to 1, or auto.")
+]
+Board = Annotated[str, typer.Option(help="Name from `vitgen boards`.")]
+Clock = Annotated[float | None, typer.Option(help="Clock; default: the board's.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="TOML file with settings per layer (docs/configuration.md)."),
+]
+Directory = Annotated[Path, typer.Argument(help="Directory of a build.")]
+Images = Annotated[
+    int | None,
+    typer.Option(help="Images to verify; default: every test digit, or one photograph."),
+]
+
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1) + "\n")
@@ -56,36 +78,31 @@ def build(
     model: Model,
     bits: Bits,
     scheme: Scheme = None,
-    array: Annotated[
-        str, typer.Option(help="Multiplier array: dsp48 (RTL module) or hls (plain C++).")
-    ] = "dsp48",
-    pot_ratio: Annotated[
-        str, typer.Option(help="Share of power-of-two rows, 0 to 1, or auto.")
-    ] = "auto",
-    board: Annotated[str, typer.Option(help="Name from `vitgen boards`.")] = "zcu102",
-    clock_mhz: Annotated[
-        float | None, typer.Option(help="Clock; default: the board's.")
-    ] = None,
+    array: Array = "dsp48",
+    pot_ratio: PotRatio = "auto",
+    board: Board = "zcu102",
+    clock_mhz: Clock = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Weights (.safetensors, .pth); default: seeded, synthetic.")
+        Path | None,
+        typer.Option(help="Weights (.safetensors, .pth, .pt); default: seeded, synthetic."),
     ] = None,
     calibrate: Annotated[
-        Path | None, typer.Option(help="Folder of images that set the activation scales.")
+        Path | None,
+        typer.Option(help="Folder of images that set the activation scales and are verified."),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with per-layer settings.")
-    ] = None,
+    config: Config = None,
     verify: Annotated[
         str, typer.Option(help="none, or csim: simulate the emitted C++ and compare every tensor.")
     ] = "none",
-    images: Annotated[
-        int | None, typer.Option(help="Images to verify; default: every test digit, or one photo.")
-    ] = None,
+    images: Images = None,
     out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of synthetic weights.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Build an accelerator: integer network, design, HLS C++, data, and evidence."""
+    """Build an accelerator: HLS C++, weights, program, and evidence.
+
+    The same command goes on with a build that was interrupted.
+    """
     from vitgen.flow.build import build as run
     from vitgen.flow.request import BuildRequest
 
@@ -122,14 +139,12 @@ def _finish(report: dict[str, Any], directory: Path, as_json: bool) -> None:
 
 @app.command()
 def verify(
-    directory: Annotated[Path, typer.Argument(help="Directory of a build.")],
+    directory: Directory,
     level: Annotated[str, typer.Option(help="csim: the emitted C++.")] = "csim",
-    images: Annotated[
-        int | None, typer.Option(help="Images; default: every test digit, or one photo.")
-    ] = None,
+    images: Images = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a build with the integer reference, tensor by tensor, bit by bit."""
+    """Compare a build with the integer reference, bit by bit."""
     from vitgen.flow.build import verify as run
 
     report = run(directory, level=level, images=images, console=console)
@@ -138,13 +153,16 @@ def verify(
 
 @app.command(name="eval")
 def evaluate(
-    directory: Annotated[Path, typer.Argument(help="Directory of a build.")],
+    directory: Directory,
     data: Annotated[
-        Path | None, typer.Option(help="Image folder, one directory per class; default: digits.")
+        Path | None, typer.Option(help="Image folder, one folder per class; default: test digits.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Accuracy of the float, the fake-quantized and the integer network side by side."""
+    """Show the accuracy of the float and quantized networks.
+
+    Float, fake-quantized and integer network side by side, on a folder or the held-out digits.
+    """
     from vitgen.flow.evaluate import evaluate as run
 
     result = run(directory, data, console=console)
@@ -166,22 +184,23 @@ def estimate(
     model: Model,
     bits: Bits,
     scheme: Scheme = None,
-    array: Annotated[str, typer.Option(help="dsp48 or hls.")] = "dsp48",
-    pot_ratio: Annotated[str, typer.Option(help="Share of power-of-two rows, or auto.")] = "auto",
-    board: Annotated[str, typer.Option(help="Name from `vitgen boards`.")] = "zcu102",
-    clock_mhz: Annotated[float | None, typer.Option(help="Clock; default: the board's.")] = None,
+    array: Array = "dsp48",
+    pot_ratio: PotRatio = "auto",
+    board: Board = "zcu102",
+    clock_mhz: Clock = None,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Estimate frames per second and resources without building; nothing is written."""
+    """Estimate frames per second and resources; write nothing."""
     from vitgen.flow.estimate import estimate as run
     from vitgen.flow.request import BuildRequest
     from vitgen.report.terminal import show_estimate
 
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
-        board=board, clock_mhz=clock_mhz,
+        board=board, clock_mhz=clock_mhz, config=config,
     )  # fmt: skip
-    result = run(request)
+    result = run(request, console=console)
     if as_json:
         _print_json(result)
     else:
@@ -190,10 +209,13 @@ def estimate(
 
 @app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(help="Directory of a build.")],
+    directory: Directory,
     as_json: Json = False,
 ) -> None:
-    """Show the report of a build; `report.html` beside it has the pictures."""
+    """Show the report of a build.
+
+    `report.html` in the build's directory has the pictures.
+    """
     from vitgen.flow.build import read_report
 
     _finish(read_report(directory), directory, as_json)
@@ -204,18 +226,23 @@ def train(
     model: Model,
     bits: Bits,
     scheme: Scheme = None,
-    pot_ratio: Annotated[str, typer.Option(help="Share of power-of-two rows, or auto.")] = "auto",
+    pot_ratio: PotRatio = "auto",
+    config: Config = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL_train.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model quantization-aware; a killed run goes on where it stood."""
+    """Train a model of digits, quantization-aware.
+
+    The same command goes on with a training that was interrupted.
+    """
     from vitgen.flow.training import train as run
+    from vitgen.models.config import config as model_config
 
     result = run(
-        model, bits, scheme=scheme, pot_ratio=_ratio(pot_ratio), epochs=epochs, seed=seed,
-        out=out or Path("build") / f"{Path(model).stem}_train", console=console,
+        model, bits, scheme=scheme, pot_ratio=_ratio(pot_ratio), settings=config, epochs=epochs,
+        seed=seed, out=out or Path("build") / f"{model_config(model).name}_train", console=console,
     )  # fmt: skip
     if as_json:
         _print_json(result)
@@ -279,18 +306,29 @@ def _root(
     pass
 
 
+def _say(*lines: str) -> None:
+    """Lines on standard error, unbroken: a path stays whole for whoever copies it."""
+    for line in filter(None, lines):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def main() -> NoReturn:
-    """Run the command line: 0 done, 1 checked and found wrong, 2 bad input."""
+    """Run the command line: 0 done, 1 checked and found wrong, 2 bad input, 130 interrupted."""
     try:
         app()
     except VitgenError as error:
-        console.print(f"vitgen: {error.problem}", style="bold red", highlight=False, markup=False)
-        if error.remedy:
-            console.print(f"        {error.remedy}", highlight=False, markup=False)
+        _say(f"vitgen: {error.problem}", f"        {error.remedy}" if error.remedy else "")
+        sys.exit(1 if isinstance(error, FoundWrong) else 2)
+    except OSError as error:
+        if error.errno not in THE_USERS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"vitgen: {where}{error.strerror}.", "        Free space or choose another place.")
         sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("vitgen: interrupted; the same command goes on from here.")
-        sys.exit(130)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            _say("vitgen: interrupted; a build or a training goes on with the same command.")
+        raise
     sys.exit(0)
 
 

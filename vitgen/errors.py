@@ -27,3 +27,7 @@ class OverflowRefused(VitgenError):
 
 class DoesNotFit(VitgenError):
     """A design needs more of a resource than the board has."""
+
+
+class FoundWrong(VitgenError):
+    """What was checked is wrong: the command line exits with 1, not 2."""

@@ -35,6 +35,7 @@ class ImageFolder:
     ----------
     classes : names of the class folders in order; empty for a flat folder.
     files : images in order, with their class (None where nothing gives one).
+    labelled : whether ``labels.txt`` gave the classes.
 
     Raises
     ------
@@ -48,6 +49,7 @@ class ImageFolder:
             raise VitgenError(f"{path} is not a folder.", "Give a folder of JPEG or PNG images.")
         self.path = path
         labels = _read_labels(path / LABELS)
+        self.labelled = labels is not None
         try:
             folders = sorted(p for p in path.iterdir() if p.is_dir() and not _hidden(p.name))
             loose = sorted(p for p in path.iterdir() if p.is_file() and _is_image(p.name))

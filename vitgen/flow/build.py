@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rich.progress import Progress
 from vitgen import __version__, boards, ir
 from vitgen.csim.build import compile_engine
 from vitgen.csim.library import SimulationFailed
+from vitgen.csim.toolchain import ap_int_headers, find_compiler
 from vitgen.csim.verify import Result, check_image, open_simulator
 from vitgen.csim.worker import Worker
 from vitgen.design.choice import Design, choose_design
@@ -23,7 +24,7 @@ from vitgen.design.isa import encode_program
 from vitgen.design.packing import pack_image
 from vitgen.design.program import Program, build_program
 from vitgen.emit.build import emit_build
-from vitgen.errors import VitgenError
+from vitgen.errors import FoundWrong, VitgenError
 from vitgen.flow.directory import BuildDirectory
 from vitgen.flow.images import verification_images
 from vitgen.flow.request import LEVELS, BuildRequest
@@ -31,6 +32,9 @@ from vitgen.ir import Graph
 from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
 from vitgen.report.summary import summarize
+
+CSIM = "verification/csim.json"
+FIDELITY = "fidelity.json"
 
 
 class Build:
@@ -67,10 +71,11 @@ class Build:
         def produce() -> dict[str, bytes]:
             from vitgen.flow.lowering import lower_request
 
+            self.directory.check(self.request.describe())
             return ir.dump(lower_request(self.request))
 
         with self._doing(f"quantizing and lowering {self.request.name}"):
-            self.directory.step("lower", self.directory.key(), produce)
+            self.directory.step("lower", (), produce)
             self.graph = ir.load(self.directory.path)
 
     def _design(self) -> None:
@@ -81,7 +86,7 @@ class Build:
             return {"design.json": _json(design.to_json())}
 
         with self._doing(f"choosing an engine for {board.name}"):
-            self.directory.step("design", self.directory.key("lower"), produce)
+            self.directory.step("design", ("lower",), produce)
             record = json.loads((self.directory.path / "design.json").read_text())
             self.design = Design.from_json(record)
 
@@ -90,7 +95,7 @@ class Build:
             return emit_build(self.design).files
 
         with self._doing("emitting HLS C++"):
-            self.directory.step("emit", self.directory.key("design"), produce)
+            self.directory.step("emit", ("design",), produce)
 
     @property
     def program(self) -> Program:
@@ -118,18 +123,18 @@ class Build:
             return files
 
         with self._doing("packing weights and program"):
-            self.directory.step("pack", self.directory.key("lower", "design"), produce)
+            self.directory.step("pack", ("lower", "design"), produce)
 
     def _images(self, count: int | None) -> list[NDArray[np.int8]]:
         return verification_images(self.graph, self.request, count)
 
     def verify_csim(self, images: int | None) -> None:
         """Simulate the emitted C++ and record what was compared."""
-        with self._doing("compiling the emitted C++"):
-            library = compile_engine(self.design.engine)
         batch = self._images(images)
 
         def produce() -> dict[str, bytes]:
+            with self._doing("compiling the emitted C++"):
+                library = compile_engine(self.design.engine)
             result = Result()
             with Worker() as worker, Progress(console=self.console, transient=True) as progress:
                 task = progress.add_task("comparing images, bit by bit", total=len(batch))
@@ -139,32 +144,43 @@ class Build:
                         result = worker.call(check_image, patches, result)
                         progress.advance(task)
                 except SimulationFailed as error:
-                    raise VitgenError(
+                    raise FoundWrong(
                         f"The simulated accelerator stopped: {error}", "This is a bug: report it."
                     ) from error
-            return {"verification/csim.json": _json(result.to_json())}
+            return {CSIM: _json(result.to_json())}
 
-        key = self.directory.key("lower", "design", "emit", "pack", images=len(batch))
-        self.directory.step("verify_csim", key, produce)
+        self.directory.step(
+            "verify_csim", ("lower", "design", "emit", "pack"), produce, images=len(batch)
+        )
+
+    def evaluate(self, produce: Callable[[Graph], dict[str, Any]], data: str) -> dict[str, Any]:
+        """Record the accuracy of the networks on ``data``; what ``produce`` made, now or before."""
+        self.directory.step(
+            "evaluate", ("lower",), lambda: {FIDELITY: _json(produce(self.graph))}, data=data
+        )
+        return self._recorded("evaluate", FIDELITY) or {}
+
+    def _recorded(self, step: str, file: str) -> dict[str, Any] | None:
+        """The result of a step that holds for the build as it is now; an outdated one goes."""
+        if not self.directory.current(step):
+            self.directory.drop(step)
+            return None
+        result: dict[str, Any] = json.loads((self.directory.path / file).read_text())
+        return result
 
     def report(self) -> dict[str, Any]:
         """Write ``report.json``, ``report.html`` and the manifest; returns the report."""
-        verification: dict[str, Any] = {}
-        for level in ("csim", "rtl"):
-            path = self.directory.path / "verification" / f"{level}.json"
-            verification[level] = json.loads(path.read_text()) if path.exists() else None
-        fidelity_path = self.directory.path / "fidelity.json"
-        fidelity = json.loads(fidelity_path.read_text()) if fidelity_path.exists() else None
+        fidelity = self._recorded("evaluate", FIDELITY)
         report = summarize(
             self.graph,
             self.design,
             request=self.directory.request,
-            verification=verification,
+            verification={"csim": self._recorded("verify_csim", CSIM), "rtl": None},
             fidelity=fidelity,
             weights="synthetic" if self.request.checkpoint is None else "trained",
         )
         files = {"report.json": _json(report), "report.html": render_html(report).encode()}
-        self.directory.step("report", self.directory.key(report=report), lambda: files)
+        self.directory.step("report", (), lambda: files, report=report)
         self.directory.write_manifest()
         return report
 
@@ -195,15 +211,34 @@ def build(
     """
     if verify not in LEVELS:
         raise VitgenError(f"Unknown verification {verify!r}.", f"Choose {' or '.join(LEVELS)}.")
-    if images is not None and images < 1:
-        raise VitgenError(f"--images is {images}.", "Give at least 1.")
+    _check_images(images)
+    if images is not None and verify == "none":
+        raise VitgenError(f"--images is {images}, but nothing is verified.", "Add --verify csim.")
     directory = BuildDirectory.open(out, request.describe())
+    return _run(directory, request, verify, images, console)
+
+
+def _run(
+    directory: BuildDirectory,
+    request: BuildRequest,
+    level: str,
+    images: int | None,
+    console: Console | None,
+) -> dict[str, Any]:
+    if level == "csim":  # before the minutes that a large model takes
+        find_compiler()
+        ap_int_headers()
     with directory.locked():
         run = Build(directory, request, console or Console(quiet=True))
         run.prepare()
-        if verify == "csim":
+        if level == "csim":
             run.verify_csim(images)
         return run.report()
+
+
+def _check_images(images: int | None) -> None:
+    if images is not None and images < 1:
+        raise VitgenError(f"--images is {images}.", "Give at least 1.")
 
 
 def open_build(path: Path) -> tuple[BuildDirectory, BuildRequest]:
@@ -219,17 +254,14 @@ def open_build(path: Path) -> tuple[BuildDirectory, BuildRequest]:
         raise VitgenError(
             f"{path} was built by another version of vitgen.", "Build again with this version."
         )
-    record.pop("digests", None)
+    digests = record.pop("digests")
     for key in ("checkpoint", "calibrate", "config"):
         record[key] = None if record[key] is None else Path(record[key])
-    return directory, BuildRequest(**record)
-
-
-def finish(directory: BuildDirectory, request: BuildRequest, console: Console) -> dict[str, Any]:
-    """Bring every step of a locked directory up to date and write its report."""
-    run = Build(directory, request, console)
-    run.prepare()
-    return run.report()
+    request = BuildRequest(**record)
+    # A finished build needs its checkpoint no more; one that is there must be the same.
+    if all(Path(record[key]).exists() for key in digests):
+        directory.check(request.describe())
+    return directory, request
 
 
 def verify(
@@ -238,8 +270,9 @@ def verify(
     """Verify an existing build (and finish it, if it was interrupted); returns the report."""
     if level not in LEVELS or level == "none":
         raise VitgenError(f"Unknown level {level!r}.", "Choose csim.")
+    _check_images(images)
     directory, request = open_build(path)
-    return build(request, directory.path, verify=level, images=images, console=console)
+    return _run(directory, request, level, images, console)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -247,12 +280,13 @@ def read_report(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    VitgenError : there is none.
+    VitgenError : there is none, or it is not whole.
     """
-    try:
-        report: dict[str, Any] = json.loads((path / "report.json").read_text())
-    except (OSError, ValueError) as error:
+    directory = BuildDirectory.existing(path)
+    if not directory.whole():
         raise VitgenError(
-            f"{path} has no report: {error}.", "Run `vitgen build --out DIR` first."
-        ) from error
+            f"The build in {path} is not finished, or its files were changed.",
+            "Run the same `vitgen build` again: it goes on from there.",
+        )
+    report: dict[str, Any] = json.loads((path / "report.json").read_text())
     return report

@@ -1,27 +1,25 @@
 """Accuracy of the networks of a build, kept in its report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from vitgen import ir
 from vitgen.errors import VitgenError
-from vitgen.flow.build import finish, open_build
-from vitgen.flow.directory import write_whole
+from vitgen.flow.build import Build, open_build
 from vitgen.flow.images import labelled_images
 from vitgen.flow.lowering import model_of
+from vitgen.flow.request import digest_folder
+from vitgen.ir import Graph
 from vitgen.models.config import config as model_config
-
-FIDELITY = "fidelity.json"
 
 
 def evaluate(path: Path, data: Path | None, *, console: Console | None = None) -> dict[str, Any]:
     """Float, fake-quantized and integer network on a folder, or on the held-out digits.
 
-    The result also goes into ``fidelity.json`` and the report of the build.
+    The result also goes into ``fidelity.json`` and the report of the build; the same images are not
+    evaluated twice.
 
     Returns
     -------
@@ -40,17 +38,23 @@ def evaluate(path: Path, data: Path | None, *, console: Console | None = None) -
             f"{path} was built with synthetic weights, which have no accuracy.",
             "Build with --checkpoint.",
         )
-    count, samples = labelled_images(model_config(request.model), data)
+    config = model_config(request.model)
+    count, samples = labelled_images(config, data)
     shown = console or Console(quiet=True)
-    with directory.locked():
-        graph = ir.load(directory.path)
+
+    def produce(graph: Graph) -> dict[str, Any]:
+        directory.check(request.describe())  # the very checkpoint that was lowered
         model = model_of(request)
         with Progress(console=shown, transient=True) as progress:
             task = progress.add_task("evaluating", total=count)
-            result = compare(
+            return compare(
                 graph, float_twin(model), model, samples,
                 lambda done: progress.update(task, completed=done),
             )  # fmt: skip
-        write_whole(directory.path / FIDELITY, json.dumps(result, indent=1).encode() + b"\n")
-        finish(directory, request, shown)
+
+    with directory.locked():
+        run = Build(directory, request, shown)
+        run.prepare()
+        result = run.evaluate(produce, "digits" if data is None else digest_folder(data))
+        run.report()
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,16 @@ def _sources(
     config: VitConfig, folder: Path | None, count: int, seed: int, training: bool
 ) -> Iterable[NDArray[Any]]:
     if folder is not None:
-        return (with_channels(image, config.channels) for image, _ in ImageFolder(folder))
+        found = ImageFolder(folder).sample(count, seed) if training else _images(folder)
+        return (with_channels(image, config.channels) for image in found)
     if reads_digits(config):
         return iter(digits()[0 if training else 1].images)
     crops = photographs(config.image, count, seed)
     return [with_channels(crop, config.channels) for crop in crops]
+
+
+def _images(folder: Path) -> Iterator[NDArray[np.uint8]]:
+    return (image for image, _ in ImageFolder(folder))
 
 
 def with_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -68,10 +73,12 @@ def labelled_images(
 
     Raises
     ------
-    VitgenError : no folder is given for a model that does not read digits.
+    VitgenError : no folder is given for a model that does not read digits, or the folder's classes
+        are not the model's.
     """
     if folder is not None:
         found = ImageFolder(folder)
+        _check_classes(config, found)
         return len(found), ((with_channels(i, config.channels), c) for i, c in found)
     if not reads_digits(config):
         raise VitgenError(
@@ -81,13 +88,40 @@ def labelled_images(
     return len(part.labels), zip(part.images, (int(c) for c in part.labels), strict=True)
 
 
+def _check_classes(config: VitConfig, folder: ImageFolder) -> None:
+    """Class folders are numbered by name: a part of the classes would get wrong numbers."""
+    labels = [label for _, label in folder.files if label is not None]
+    if labels and max(labels) >= config.classes:
+        raise VitgenError(
+            f"{folder.path} has an image of class {max(labels)}; {config.name} has "
+            f"{config.classes} classes, counted from 0.",
+            "Evaluate on images of the model's classes.",
+        )
+    if folder.classes and not folder.labelled and len(folder.classes) != config.classes:
+        raise VitgenError(
+            f"{folder.path} has {len(folder.classes)} class folders, {config.name} has "
+            f"{config.classes} classes.",
+            "Write labels.txt in the folder: a line with the class number of each class folder.",
+        )
+
+
 def verification_images(
     graph: Graph, request: BuildRequest, count: int | None
 ) -> list[NDArray[np.int8]]:
-    """Integer patches to verify with; None for all test digits, or one photograph."""
+    """Integer patches to verify with; None for all test digits, or one photograph.
+
+    Raises
+    ------
+    VitgenError : there are fewer images than ``count``.
+    """
     config = model_config(request.model)
     wanted = 1 if count is None else count
     if count is None and reads_digits(config) and request.calibrate is None:
         wanted = len(digits()[1].images)
     sources = islice(_sources(config, request.calibrate, wanted, request.seed, False), wanted)
-    return [preprocess(graph.meta, np.asarray(image)) for image in sources]
+    batch = [preprocess(graph.meta, np.asarray(image)) for image in sources]
+    if len(batch) < wanted:
+        raise VitgenError(
+            f"--images is {count}, but there are {len(batch)}.", f"Give at most {len(batch)}."
+        )
+    return batch

@@ -5,13 +5,13 @@ import difflib
 import hashlib
 import json
 import math
-import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitgen import __version__, boards
+from vitgen.data import ImageFolder
 from vitgen.design.engine import MULTIPLIERS_PER_DSP
 from vitgen.errors import VitgenError
 from vitgen.models.config import config as model_config
@@ -19,7 +19,7 @@ from vitgen.quant.config import QuantConfig
 
 SCHEMES = ("fixed", "pot", "mixed")
 LEVELS = ("none", "csim")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,13 @@ class BuildRequest:
     checkpoint : float or quantized weights; None seeds synthetic ones.
     calibrate : folder of images; None takes the photographs that scikit-learn ships, or the
         training digits.
-    config : TOML file of per-layer settings (``docs/configuration.md``).
-    seed : of synthetic weights.
+    config : TOML file of per-layer settings (``docs/configuration.md``); ``scheme`` and
+        ``pot_ratio`` of this request win over the file's.
+    seed : of synthetic weights, 0 to 2**32 - 1.
+
+    Raises
+    ------
+    VitgenError : a value that is not allowed.
     """
 
     model: str
@@ -67,10 +72,8 @@ class BuildRequest:
         clock = self.clock_mhz
         if clock is not None and not (math.isfinite(clock) and 10 <= clock <= 1000):
             raise VitgenError(f"--clock-mhz is {clock}.", "Give a frequency from 10 to 1000.")
-        for option in ("checkpoint", "calibrate", "config"):
-            path = getattr(self, option)
-            if path is not None and not path.exists():
-                raise VitgenError(f"--{option} {path} does not exist.", "Check the path.")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise VitgenError(f"--seed is {self.seed}.", f"Give a number from 0 to {MAX_SEED}.")
         self.quant()
 
     @property
@@ -83,9 +86,11 @@ class BuildRequest:
         settings: dict[str, Any] = {}
         if self.config is not None:
             settings = _read_settings(self.config)
-        settings.setdefault("scheme", self.scheme or ("mixed" if "4" in self.weights else "fixed"))
+        if self.scheme is not None:
+            settings["scheme"] = self.scheme
+        settings.setdefault("scheme", "mixed" if "4" in self.weights else "fixed")
         if self.pot_ratio is not None:
-            settings.setdefault("pot_ratio", self.pot_ratio)
+            settings["pot_ratio"] = self.pot_ratio
         return QuantConfig.parse(self.bits, **settings)
 
     @property
@@ -99,17 +104,22 @@ class BuildRequest:
         return self.clock_mhz or boards.load(self.board).clock_mhz
 
     def describe(self) -> dict[str, Any]:
-        """The request as JSON values, with the digests of the files it names."""
+        """The request as JSON values, with the digests of the files it names by option.
+
+        Raises
+        ------
+        VitgenError : a file or folder is missing or cannot be read.
+        """
         record: dict[str, Any] = {"vitgen": __version__}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             record[field.name] = str(value) if isinstance(value, Path) else value
-        files = [self.checkpoint, self.config]
-        if Path(self.model).is_file():
-            files.append(Path(self.model))
-        record["digests"] = {str(p): _digest(p) for p in files if p is not None}
+        files = {"checkpoint": self.checkpoint, "config": self.config}
+        if Path(self.model).suffix:
+            files["model"] = Path(self.model)
+        record["digests"] = {key: _digest(key, p) for key, p in files.items() if p is not None}
         if self.calibrate is not None:
-            record["digests"][str(self.calibrate)] = _digest_folder(self.calibrate)
+            record["digests"]["calibrate"] = digest_folder(self.calibrate)
         return record
 
 
@@ -129,16 +139,26 @@ def _read_settings(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _digest(path: Path) -> str:
+def _digest(option: str, path: Path) -> str:
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise VitgenError(f"--{option} {path} does not exist.", "Check the path.") from None
     except OSError as error:
-        raise VitgenError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise VitgenError(
+            f"--{option} {path} cannot be read: {error.strerror}.", "Check the path."
+        ) from error
 
 
-def _digest_folder(path: Path) -> str:
-    """Digest of the names, sizes and times of a folder's files: an image set may be large."""
+def digest_folder(path: Path) -> str:
+    """Digest of the names, sizes and times of an image folder's files: it may be large.
+
+    Raises
+    ------
+    VitgenError : it is no folder of images.
+    """
+    ImageFolder(path)
     listing = [
         [str(p.relative_to(path)), p.stat().st_size, p.stat().st_mtime_ns]
         for p in sorted(path.rglob("*"))

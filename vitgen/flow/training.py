@@ -19,12 +19,20 @@ def train(
     *,
     scheme: str | None = None,
     pot_ratio: float | None = None,
+    settings: Path | None = None,
     epochs: int | None = None,
     seed: int = 0,
     out: Path,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train ``model`` on scikit-learn's digits, quantization-aware.
+
+    Parameters
+    ----------
+    settings : TOML file of per-layer settings; the others as for a build.
+    epochs : None takes the recipe's.
+    out : directory; the same call resumes an interrupted training.
+    console : progress goes there; None is quiet.
 
     Returns
     -------
@@ -35,7 +43,9 @@ def train(
     ------
     VitgenError : bad input, or a model that does not read digits.
     """
-    request = BuildRequest(model=model, bits=bits, scheme=scheme, pot_ratio=pot_ratio, seed=seed)
+    request = BuildRequest(
+        model=model, bits=bits, scheme=scheme, pot_ratio=pot_ratio, config=settings, seed=seed
+    )
     config = model_config(model)
     if not reads_digits(config):
         raise VitgenError(
