@@ -84,9 +84,11 @@ def tile_rows(engine: Engine, w4: int, w8: int, pot: int) -> Tiling:
     """Fewest tiles for ``w4`` and ``w8`` fixed rows and ``pot`` power-of-two rows."""
     if pot and not engine.pot_rows:
         return Tiling(_split(engine, w4, w8 + pot, 0), pot)
-    step = max(1, engine.pot_rows)
+    # Rows that move are free until a tile of 8-bit lanes is full: only full tiles are worth trying.
+    wide = engine.fixed_rows(8)
+    full = range(-w8 % wide, pot, wide)
     best: Tiling | None = None
-    for widened in sorted({*range(0, pot, step), pot}):
+    for widened in sorted({0, *full, pot}):
         tiling = Tiling(_split(engine, w4, w8 + widened, pot - widened), widened)
         if best is None or tiling.row_tiles < best.row_tiles:
             best = tiling
