@@ -264,7 +264,7 @@ def test_more_memory_bandwidth_never_takes_longer():
 
 
 def test_the_array_in_cpp_overlaps_its_drain_except_the_last():
-    engine = deit_engine("t", array="hls", dsp_rows=48)
+    engine = deit_engine("t", array="hls", dsp_rows=48, group_lanes=5, groups=14)
     product = weights(192, 2, 3, 96)
     times = product_times(engine, product, Road())
     assert array_cycles(product, times, times.prefetch) == 6 * 192 + 96

@@ -180,3 +180,21 @@ def test_logits_are_sixteen_bits_little_endian():
     assert unpack_logits(np.array([1, 0, 255, 255, 0, 128, 9, 9], np.uint8), 3).tolist() == [
         1, -1, -32768,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (dict(array="hls", dsp_rows=129), "multipliers in a process"),
+        (dict(array="hls", dsp_rows=4, max_k=4682), "adds 4681 products"),
+        (dict(array="rtl"), "Unknown array"),
+        (dict(softmax_lanes=3), "does not divide"),
+        (dict(group_lanes=38), "between 1 and 37"),
+        (dict(max_tokens=1024), "between 1 and 1023"),
+        (dict(dsp_rows=86), "Words end at 1024"),
+        (dict(dsp_rows=1, group_lanes=3), "hold no group"),
+    ],
+)
+def test_impossible_engines_are_refused(shape, said):
+    with pytest.raises(VitgenError, match=said):
+        engine(**shape)

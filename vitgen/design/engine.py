@@ -15,6 +15,13 @@ MULTIPLIERS_PER_DSP: dict[str, dict[int, int]] = {
     "hls": {4: 2, 8: 1},
 }
 
+LANES_PER_PROCESS = 256
+"""Multipliers of one process of the array ``hls``: beyond, HLS tools take hours or give up."""
+
+HLS_ACCUMULATIONS = 4681
+"""Products of narrow 4-bit weights and 8-bit activations that the array ``hls`` adds exactly, two
+weights 23 bits apart: ``4681 * 7 * 128 < 2**22``."""
+
 ACCUMULATOR_BITS = 27
 POST_BITS = 16  # requantized words on their way to softmax, GELU and the residual stream
 POT_CODE_BITS = 4
@@ -103,6 +110,8 @@ class Engine:
                 raise VitgenError(
                     f"{name} is {value}.", f"It lies between {low} and {high}."
                 )
+        if self.array == "hls":
+            self._check_hls()
         if self.row_word_bits > MAX_WORD_BITS:
             raise VitgenError(
                 f"A word of weights for {self.dsp_rows} DSP rows and {self.pot_rows} power-of-two "
@@ -113,6 +122,18 @@ class Engine:
             raise VitgenError(
                 f"{self.fixed_rows(8)} rows of 8 bits hold no group of {self.group_lanes} keys.",
                 "Use more DSP rows or fewer lanes in a group.",
+            )
+
+    def _check_hls(self) -> None:
+        if self.dsp_rows * self.group_lanes > LANES_PER_PROCESS:
+            raise VitgenError(
+                f"The array hls has {self.dsp_rows} x {self.group_lanes} multipliers in a process.",
+                f"{LANES_PER_PROCESS} are allowed: use fewer lanes in a group and more groups.",
+            )
+        if self.max_k > HLS_ACCUMULATIONS:
+            raise VitgenError(
+                f"The array hls adds {HLS_ACCUMULATIONS} products exactly, max_k is {self.max_k}.",
+                "Use the array dsp48.",
             )
 
     @property

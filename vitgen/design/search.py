@@ -9,7 +9,7 @@ from vitgen.design.cost import Estimate, array_lanes, check_fit, estimate
 from vitgen.design.cost_cycles import Road
 from vitgen.design.cost_resources import Bill, bill, grid_cost, lane_items
 from vitgen.design.cost_workload import Workload
-from vitgen.design.engine import MULTIPLIERS_PER_DSP, Engine
+from vitgen.design.engine import LANES_PER_PROCESS, MAX_WORD_BITS, MULTIPLIERS_PER_DSP, Engine
 from vitgen.design.needs import Needs, needs_of
 from vitgen.design.search_space import (
     FIFOS,
@@ -100,7 +100,9 @@ class _Search:
             token_lanes = group * groups
             least, most = -(-group // per_dsp[8]), int(self.stock["dsp"]) // token_lanes
             for dsp_rows in range(least, most + 1):
-                if dsp_rows * per_dsp[4] * 4 > 1024:
+                if dsp_rows * per_dsp[4] * 4 > MAX_WORD_BITS:
+                    break
+                if self.array == "hls" and dsp_rows * group > LANES_PER_PROCESS:
                     break
                 for pot_rows in pot_choices(self.workload, dsp_rows, per_dsp[4]):
                     grid = Grid(group, groups, dsp_rows, pot_rows)
