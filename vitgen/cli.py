@@ -1,6 +1,5 @@
 """The command line. Each command checks its options, then calls the library; ``docs/`` has more."""
 
-import dataclasses
 import errno
 import json
 import sys
@@ -279,7 +278,7 @@ def boards(as_json: Json = False) -> None:
 
     rows = [load(name) for name in names()]
     if as_json:
-        _print_json([dataclasses.asdict(row) for row in rows])
+        _print_json([row.to_dict() for row in rows])
         return
     table = Table("board", "part", "MHz", "DSP", "LUT", "BRAM36", "DRAM ports")
     for row in rows:

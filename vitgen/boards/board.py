@@ -1,9 +1,9 @@
 """What is known of a board."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Trust = Literal["stated", "derived", "unverified", "chosen"]
 
@@ -95,6 +95,16 @@ class Board:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, by the names of the fields."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        values.update(
+            resources=asdict(self.resources),
+            dram=asdict(self.dram),
+            provenance={key: asdict(p) for key, p in self.provenance.items()},
+        )
+        return values
 
     def bytes_per_cycle(self, ports: int = 1, clock_mhz: float | None = None) -> float:
         """Most bytes that ``ports`` ports move per cycle in one direction.

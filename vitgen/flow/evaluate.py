@@ -29,9 +29,6 @@ def evaluate(path: Path, data: Path | None, *, console: Console | None = None) -
     ------
     VitgenError : no build, no images, or synthetic weights: they have no accuracy.
     """
-    from vitgen.lower.fidelity import evaluate as compare
-    from vitgen.lower.prepare import float_twin
-
     directory, request = open_build(path)
     if request.checkpoint is None:
         raise VitgenError(
@@ -43,6 +40,9 @@ def evaluate(path: Path, data: Path | None, *, console: Console | None = None) -
     shown = console or Console(quiet=True)
 
     def produce(graph: Graph) -> dict[str, Any]:
+        from vitgen.lower.fidelity import evaluate as compare
+        from vitgen.lower.prepare import float_twin
+
         directory.check(request.describe())  # the very checkpoint that was lowered
         model = model_of(request)
         with Progress(console=shown, transient=True) as progress:

@@ -6,11 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from vitgen.errors import VitgenError
-from vitgen.flow.images import reads_digits
 from vitgen.flow.request import BuildRequest
 from vitgen.models.config import config as model_config
-from vitgen.train.recipe import DIGITS
+from vitgen.train.recipe import recipe_for
 
 
 def train(
@@ -47,14 +45,7 @@ def train(
         model=model, bits=bits, scheme=scheme, pot_ratio=pot_ratio, config=settings, seed=seed
     )
     config = model_config(model)
-    if not reads_digits(config):
-        raise VitgenError(
-            f"There are no training images for {config.name}.",
-            "Train vit_digits, or a model of 8 x 8 grey images and 10 classes.",
-        )
-    if epochs is not None and epochs < 2:
-        raise VitgenError(f"--epochs is {epochs}.", "Give at least 2: one float, one quantized.")
-    recipe = DIGITS if epochs is None else DIGITS.scaled(epochs)
+    recipe = recipe_for(config, epochs)
     from vitgen.train.loop import Epoch, Trainer
 
     trainer = Trainer(config, request.quant(), recipe, seed, out)
