@@ -46,12 +46,15 @@ def test_totals_are_sums_of_items():
     assert len({i.name for i in found.items}) == len(found.items)
 
 
-@pytest.mark.parametrize("array", ["dsp48", "hls"])
-def test_quick_cost_of_a_grid_is_that_of_its_items(array):
-    made = engine(array=array, dsp_rows=34, pot_rows=5)
+@pytest.mark.parametrize(("array", "lanes", "groups"), [("dsp48", 33, 2), ("hls", 7, 9)])
+def test_quick_cost_of_a_grid_is_that_of_its_items(array, lanes, groups):
+    made = engine(
+        array=array, group_lanes=lanes, groups=groups, dsp_rows=34, pot_rows=5,
+        requant_lanes=lanes, gelu_lanes=1, softmax_lanes=lanes, norm_lanes=1,
+    )  # fmt: skip
     items = lane_items(made)
     units = (made.requant_lanes, made.gelu_lanes, made.softmax_lanes, made.norm_lanes)
-    quick = grid_cost(array, (33, 2, 34, 5), units)
+    quick = grid_cost(array, (lanes, groups, 34, 5), units)
     assert quick.dsp == sum(i.dsp for i in items)
     assert quick.lut == pytest.approx(sum(i.lut for i in items), abs=len(items))
     assert quick.ff == pytest.approx(sum(i.ff for i in items), abs=len(items))
