@@ -7,6 +7,9 @@ from sklearn.datasets import load_digits
 from vitgen.models import VitConfig, config, create
 from vitgen.quant import QuantConfig, calibrate
 
+# These models are too small to share: several threads, beside other workers, wait for each other.
+torch.set_num_threads(1)
+
 
 @pytest.fixture
 def odd_config():
