@@ -156,9 +156,9 @@ def test_a_finished_training_is_not_repeated(whole):
     ("change", "named"),
     [
         ({"seed": 5}, "seed: 0, not 5"),
-        ({"quant": QuantConfig.parse("8/8")}, "quant"),
-        ({"recipe": replace(QUICK, batch=100)}, "recipe"),
-        ({"config": replace(SMALL, heads=4)}, "config"),
+        ({"quant": QuantConfig.parse("8/8")}, "quant.weight_bits: '4', not '8'"),
+        ({"recipe": replace(QUICK, batch=100)}, "recipe.batch: 256, not 100"),
+        ({"config": replace(SMALL, heads=4)}, "config.heads: 2, not 4"),
     ],
 )
 def test_a_directory_of_another_training_is_refused(whole, change, named):

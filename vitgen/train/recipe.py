@@ -23,8 +23,8 @@ class Recipe:
     noise : standard deviation added to pixels of 0..1.
     """
 
-    float_epochs: int = 60
-    quant_epochs: int = 20
+    float_epochs: int = 50
+    quant_epochs: int = 16
     batch: int = 64
     float_rate: float = 5e-3
     quant_rate: float = 1e-3

@@ -67,6 +67,17 @@ def save_state(path: Path, settings: Mapping[str, Any], state: Mapping[str, Any]
     write_whole(path, buffer.getvalue())
 
 
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def load_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What :func:`save_state` wrote; empty where there is no file.
 
@@ -78,7 +89,7 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        before = json.loads(state["settings"])
+        before = dict(json.loads(state["settings"]))
     # torch reports damage as whatever it stumbles over.
     except Exception as error:
         reason = "".join(str(error).strip().splitlines()[:1])
@@ -86,13 +97,12 @@ def load_state(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
             f"The training state {path} cannot be read ({reason}).",
             "Delete it to start over, or choose another --out.",
         ) from error
-    now = json.loads(json.dumps(settings))
-    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    old, new = _flat(before), _flat(json.loads(json.dumps(settings)))
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if changed:
-        key = changed[0]
+        named = ", ".join(f"{key}: {old.get(key)!r}, not {new.get(key)!r}" for key in changed[:3])
         raise VitgenError(
-            f"{path.parent} holds a training with other settings "
-            f"({key}: {before.get(key)!r}, not {now.get(key)!r}).",
+            f"{path.parent} holds a training with other settings ({named}).",
             "Choose another --out, or delete the directory.",
         )
     return dict(state)
