@@ -186,8 +186,8 @@ class BuildDirectory:
         """
         if self.current(name) and self._state["steps"][name]["key"] == self._key(after, more):
             return False
+        files = produce()  # what was complete stays so, if this fails
         before = self._forget(name)
-        files = produce()
         for stale in set(before) - set(files):
             (self.path / stale).unlink(missing_ok=True)
         # Named before they are written: a killed build leaves no file that nobody knows.

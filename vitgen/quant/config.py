@@ -80,6 +80,10 @@ class QuantConfig:
             )
         if self.delta2 not in (0.5, 1.0):
             raise VitgenError(f"delta2 is {self.delta2!r}.", "Give 1 or 0.5.")
+        if not isinstance(self.overrides, Mapping):
+            raise VitgenError(
+                f"overrides is {self.overrides!r}.", 'Write tables: [overrides."blocks.0.mlp.*"].'
+            )
         allowed = [f.name for f in dataclasses.fields(LayerQuant)]
         for pattern, values in self.overrides.items():
             if not isinstance(values, Mapping):
