@@ -245,13 +245,17 @@ def test_a_place_that_takes_nothing(build, tmp_path, monkeypatch, number):
     no_build(tmp_path / "out")
 
 
+def _fails(command) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode != 0
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 1 MB; skipped where none can be mounted."""
     place = tmp_path / "disk"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "vitgen-test", str(place)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+    if shutil.which("mount") is None or _fails(command):
         pytest.skip("no right to mount a file system")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)

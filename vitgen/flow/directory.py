@@ -149,6 +149,8 @@ class BuildDirectory:
             self._state = self._read()  # as the last holder left it
             for part in self.path.rglob(f"{PART}*"):
                 part.unlink(missing_ok=True)
+            if self._wanted is not None:
+                self._save()
             yield
 
     def _unchanged(self, file: str, known: str) -> bool:
