@@ -139,7 +139,9 @@ def test_a_run_killed_while_it_writes_leaves_the_state_before(whole, tmp_path, m
     (tmp_path / ".state.pt.1.partial").write_bytes(b"left by kill -9")
     result = trainer(tmp_path).run()
     assert digest(result.checkpoint) == digest(whole[0].checkpoint)
-    assert {p.name for p in tmp_path.iterdir()} == {"state.pt", "checkpoint.safetensors"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "state.pt", "checkpoint.safetensors", "result.json"
+    }  # fmt: skip
 
 
 def test_a_finished_training_is_not_repeated(whole):
@@ -168,7 +170,7 @@ def test_a_directory_of_another_training_is_refused(whole, change, named):
 
 
 def test_a_training_by_another_version_is_refused(whole, monkeypatch):
-    monkeypatch.setattr("vitgen.train.loop.__version__", "99.0")
+    monkeypatch.setattr("vitgen.train.record.__version__", "99.0")
     with pytest.raises(VitgenError, match="99.0"):
         trainer(whole[0].checkpoint.parent).run()
 
@@ -263,6 +265,38 @@ def test_train_takes_names_and_labels(tmp_path):
         train("deit_t", "8/8", tmp_path)
     with pytest.raises(VitgenError, match="9/8"):
         train("vit_digits", "9/8", tmp_path)
+
+
+def test_a_finished_training_gives_its_result_at_once(tiny_training, monkeypatch):
+    first, again = tiny_training
+
+    def refuse(*_, **__):
+        raise AssertionError("a finished training ran again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vitgen.train.loop.Trainer", refuse)
+        assert replace(again(), seconds=first.seconds) == first
+        with pytest.raises(AssertionError):
+            again(seed=1)
+    before = first.checkpoint.read_bytes()
+    for harm in (first.checkpoint.unlink, lambda: first.checkpoint.write_bytes(before[:-1])):
+        harm()
+        assert replace(again(), seconds=first.seconds) == first
+        assert first.checkpoint.read_bytes() == before
+    record = first.checkpoint.parent / "result.json"
+    record.write_text("{}")
+    assert replace(again(), seconds=first.seconds) == first
+
+
+@pytest.fixture
+def tiny_training(tmp_path):
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(SMALL.to_dict()))
+
+    def run(**options):
+        return train(str(path), QUANT, tmp_path / "out", epochs=2, **options)
+
+    return run(), run
 
 
 @pytest.mark.slow

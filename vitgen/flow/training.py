@@ -1,14 +1,18 @@
 """Training from the command line."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 
 from vitgen.flow.request import BuildRequest
 from vitgen.models.config import config as model_config
-from vitgen.train.recipe import recipe_for
+from vitgen.train import recipe_for
+from vitgen.train import train as run
+
+if TYPE_CHECKING:
+    from vitgen.train.loop import Epoch
 
 
 def train(
@@ -44,25 +48,21 @@ def train(
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, pot_ratio=pot_ratio, config=settings, seed=seed
     )
-    config = model_config(model)
-    recipe = recipe_for(config, epochs)
-    from vitgen.train.loop import Epoch, Trainer
-
-    trainer = Trainer(config, request.quant(), recipe, seed, out)
+    recipe = recipe_for(model_config(model), epochs)
     with Progress(console=console or Console(quiet=True), transient=True) as progress:
         tasks = {
             "float": progress.add_task("float", total=recipe.float_epochs),
             "quant": progress.add_task("quantized", total=recipe.quant_epochs),
         }
 
-        def tell(epoch: Epoch) -> None:
+        def tell(epoch: "Epoch") -> None:
             progress.update(
                 tasks[epoch.phase],
                 completed=epoch.number,
                 description=f"{epoch.phase}: loss {epoch.loss:.3f}, top-1 {100 * epoch.accuracy:.1f} %",
             )
 
-        result = trainer.run(tell)
+        result = run(model, request.quant(), out, seed=seed, epochs=epochs, progress=tell)
     return {
         "accuracy_float": result.accuracy_float,
         "accuracy_quant": result.accuracy_quant,

@@ -10,7 +10,8 @@ from vitgen.train.recipe import Recipe, recipe_for
 
 if TYPE_CHECKING:
     from vitgen.quant import QuantConfig
-    from vitgen.train.loop import Epoch, TrainResult
+    from vitgen.train.loop import Epoch
+    from vitgen.train.record import TrainResult
 
 __all__ = ["Recipe", "recipe_for", "train"]
 
@@ -27,7 +28,8 @@ def train(
     """Train a model on scikit-learn's digits: in float, then quantization-aware.
 
     The directory keeps the state after every epoch: the same call goes on after an interruption, and
-    ends with the checkpoint, byte for byte, that an uninterrupted run writes.
+    ends with the checkpoint, byte for byte, that an uninterrupted run writes. A finished training
+    gives its recorded result at once, as long as the checkpoint is as it left it.
 
     Parameters
     ----------
@@ -49,10 +51,15 @@ def train(
     """
     from vitgen.models import config
     from vitgen.quant import QuantConfig
-    from vitgen.train.loop import Trainer
+    from vitgen.train.record import load_result, settings_of
 
     architecture = config(model)
     recipe = recipe_for(architecture, epochs)
     quantization = QuantConfig.parse(quant) if isinstance(quant, str) else quant
+    finished = load_result(Path(out), settings_of(architecture, quantization, recipe, seed))
+    if finished is not None:
+        return finished
+    from vitgen.train.loop import Trainer
+
     trainer = Trainer(architecture, quantization, recipe, seed, Path(out))
     return trainer.run() if progress is None else trainer.run(progress)

@@ -1,6 +1,5 @@
 """The training loop: seeded, deterministic, resumable after every epoch."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -12,17 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vitgen import __version__, models, quant
+from vitgen import models, quant
 from vitgen.data import Digits, digits
 from vitgen.errors import VitgenError
 from vitgen.models.config import VitConfig
 from vitgen.models.vit import Vit
 from vitgen.quant import QuantConfig
 from vitgen.train.recipe import Recipe
-from vitgen.train.state import load_state, open_directory, save_checkpoint, save_state
+from vitgen.train.record import CHECKPOINT, RESULT, TrainResult, dump_result, settings_of
+from vitgen.train.state import (
+    load_state,
+    open_directory,
+    save_checkpoint,
+    save_state,
+    write_whole,
+)
 
 STATE = "state.pt"
-CHECKPOINT = "checkpoint.safetensors"
 PHASES = ("float", "quant")
 CALIBRATION_IMAGES = 256
 MAX_SEED = 2**32 - 1
@@ -47,25 +52,6 @@ class Epoch:
     total: int
     loss: float
     accuracy: float
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """Outcome of a training.
-
-    Parameters
-    ----------
-    accuracy_float, accuracy_quant : top-1 on the held-out images, 0..1, after each phase.
-    epochs : of both phases.
-    seconds : of this call; a training that went on after a break took longer altogether.
-    checkpoint : the quantized weights with their scales.
-    """
-
-    accuracy_float: float
-    accuracy_quant: float
-    epochs: int
-    seconds: float
-    checkpoint: Path
 
 
 def normalise(images: Tensor, config: VitConfig) -> Tensor:
@@ -124,7 +110,7 @@ class Trainer:
     config, quantization, recipe : what is trained, and how.
     seed : 0 to 2**32 - 1, of weights, batches and warps. All of these together determine the
         checkpoint, byte for byte on one machine.
-    out : where ``state.pt`` and ``checkpoint.safetensors`` go.
+    out : where ``state.pt``, ``checkpoint.safetensors`` and ``result.json`` go.
 
     Raises
     ------
@@ -139,13 +125,7 @@ class Trainer:
         self.config, self.quantization, self.recipe, self.seed = config, quantization, recipe, seed
         self.out = Path(out)
         self.train_part, self.held_out = (_tensors(part) for part in digits())
-        self.settings = {
-            "config": config.to_dict(),
-            "quant": quantization.to_dict(),
-            "recipe": dataclasses.asdict(recipe),
-            "seed": seed,
-            "vitgen": __version__,
-        }
+        self.settings = settings_of(config, quantization, recipe, seed)
 
     def run(self, progress: Progress = lambda _: None) -> TrainResult:
         """Train, or go on where a killed run stood.
@@ -187,13 +167,15 @@ class Trainer:
         )
         epochs = self.recipe.float_epochs + self.recipe.quant_epochs
         save_checkpoint(quantized, self.out / CHECKPOINT, self.seed, epochs)
-        return TrainResult(
+        result = TrainResult(
             accuracies["float"],
             accuracies["quant"],
             epochs,
             time.monotonic() - started,
             self.out / CHECKPOINT,
         )
+        write_whole(self.out / RESULT, dump_result(result, self.settings))
+        return result
 
     def _calibrate(self, model: Vit) -> None:
         images, _ = self.train_part
