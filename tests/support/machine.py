@@ -165,14 +165,12 @@ class Machine:
                 bank, features, limit = "key", k, keys[0]
             else:
                 bank, features, limit = "value", f["fixed_rows"], f["limit"]
-            held = self.tensor(
-                bank, f["operand_base"], f["operand_stride"], keys[1], features
-            )
+            held = self.tensor(bank, f["operand_base"], f["operand_stride"], keys[1], features)
             rows = held[: keys[0]].T if f["row_source"] == 1 else held[: keys[0]]
             records = [(0, f["mult"], row, 1) for row in range(limit)]
-        assert sum(r[3] for r in records) == (
-            keys[0] if f["rows_from_keys"] else f["limit"]
-        ), "limit is the number of rows kept"
+        assert sum(r[3] for r in records) == (keys[0] if f["rows_from_keys"] else f["limit"]), (
+            "limit is the number of rows kept"
+        )
         out = {}
         for row, (bias, mult, dest, keep) in enumerate(records):
             if keep:
@@ -200,9 +198,9 @@ class Machine:
                 )  # fmt: skip
             if route is Route.RESIDUAL:
                 slots = column.size // self.engine.token_lanes
-                old = self.tensor(
-                    "residual", f["dest_base"] + dest, f["dest_stride"], slots, 1
-                )[:, 0]
+                old = self.tensor("residual", f["dest_base"] + dest, f["dest_stride"], slots, 1)[
+                    :, 0
+                ]
                 column = np.clip(old + column, -32767, 32767)
             bank = {
                 Route.ACT: "act", Route.GELU: "act", Route.KEY: "key", Route.VALUE: "value",
