@@ -33,8 +33,8 @@ class BuildRequest:
     scheme : ``fixed``, ``pot`` or ``mixed`` rows; None: ``mixed`` where there are 4-bit weights,
         else ``fixed``.
     array : ``dsp48`` or ``hls``, see ``docs/accelerator.md``.
-    pot_ratio : share of power-of-two rows where rows mix, 0 to 1; None lets the engine's lanes
-        decide.
+    pot_ratio : share of power-of-two rows where rows mix, 0 to 1; None takes a quarter, and the
+        engine's lanes are chosen for the rows that there are.
     board : a name that ``vitgen boards`` lists.
     clock_mhz : None takes the board's.
     checkpoint : float or quantized weights; None seeds synthetic ones.
