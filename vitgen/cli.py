@@ -53,7 +53,7 @@ Array = Annotated[
     str, typer.Option(help="Multiplier array: dsp48 (RTL module) or hls (plain C++).")
 ]
 PotRatio = Annotated[
-    str, typer.Option(help="Share of power-of-two rows where rows mix, 0 to 1, or auto.")
+    str, typer.Option(help="Share of power-of-two rows where rows mix, 0 to 1; auto is a quarter.")
 ]
 Board = Annotated[str, typer.Option(help="Name from `vitgen boards`.")]
 Clock = Annotated[float | None, typer.Option(help="Clock; default: the board's.")]
@@ -121,7 +121,7 @@ def _ratio(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise VitgenError(f"--pot-ratio is {text!r}.", "Give a share from 0 to 1, or auto.") from None
+        raise VitgenError(f"--pot-ratio is {text!r}.", "Give a share from 0 to 1; auto is a quarter.") from None
 
 
 def _finish(report: dict[str, Any], directory: Path, as_json: bool) -> None:
