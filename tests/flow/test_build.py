@@ -10,9 +10,9 @@ import vitgen as library
 from tests.flow.conftest import files_of
 from tests.reference import naive
 from vitgen import VitgenError, ir
-from vitgen.csim import verify as csim_verify
 from vitgen.csim.library import SimulationFailed
 from vitgen.data import digits
+from vitgen.flow import build as flow_build
 from vitgen.flow.build import build, verify
 from vitgen.flow.evaluate import evaluate
 from vitgen.flow.lowering import model_of
@@ -104,9 +104,9 @@ def test_a_changed_byte_is_noticed_and_mended(built, request_of_tiny, vitgen, fi
 
 
 @pytest.fixture
-def wrong_weights(monkeypatch, tmp_path):
-    """The simulated accelerator gets weights that are not the network's."""
-    honest = csim_verify.build_program
+def wrong_weights(monkeypatch):
+    """The memory image on disk holds weights that are not the network's."""
+    honest = flow_build.build_program
 
     def planted(graph, engine):
         program = honest(graph, engine)
@@ -114,20 +114,7 @@ def wrong_weights(monkeypatch, tmp_path):
         port[: len(port) // 2] ^= 1
         return replace(program, weights=(port, *program.weights[1:]))
 
-    class Here:
-        """In the place of the child process: a patch does not reach that."""
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def call(self, function, *arguments):
-            return function(*arguments)
-
-    monkeypatch.setattr(csim_verify, "build_program", planted)
-    monkeypatch.setattr("vitgen.flow.build.Worker", Here)
+    monkeypatch.setattr(flow_build, "build_program", planted)
 
 
 def test_a_difference_ends_with_1(wrong_weights, tiny, vitgen, tmp_path):

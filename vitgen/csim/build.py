@@ -14,14 +14,27 @@ TESTBENCH = "testbench.cpp"  # has a main of its own, for the vendor's tools
 
 
 def compile_engine(
-    engine: Engine, flags: tuple[str, ...] = FLAGS, cache: Path | None = None
+    engine: Engine,
+    flags: tuple[str, ...] = FLAGS,
+    cache: Path | None = None,
+    hls: Path | None = None,
 ) -> Path:
     """Compile the emitted C++ of ``engine`` with its harness; cached by content.
+
+    Parameters
+    ----------
+    flags : options of the compiler.
+    cache : where results are kept; None for the user's cache.
+    hls : directory of a build that holds the C++; None emits it anew.
 
     Raises
     ------
     VitgenError : no compiler, or nowhere to put the result.
     """
-    files = (emit_hls(engine) | emit_harness(engine)).texts()
+    if hls is None:
+        files = emit_hls(engine).texts()
+    else:
+        files = {file.name: file.read_text() for file in sorted(hls.iterdir())}
+    files |= emit_harness(engine).texts()
     sources = {name: text for name, text in files.items() if name != TESTBENCH}
     return compile_library(sources, flags=flags, cache=cache).path

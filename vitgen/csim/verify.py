@@ -1,7 +1,7 @@
 """C-sim against the integer reference: every tensor of every instruction, compared with ``==``."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from vitgen.csim.simulate import Simulator
 from vitgen.design.engine import Engine
+from vitgen.design.isa import encode_program
 from vitgen.design.packing import pack_image
-from vitgen.design.program import Output, build_program, single_steps
+from vitgen.design.program import Output, Program, build_program, single_steps
+from vitgen.errors import VitgenError
 from vitgen.ir import Graph
 from vitgen.reference.execute import execute
 
@@ -145,10 +147,38 @@ def verify(simulator: Simulator, graph: Graph, batch: Iterable[NDArray[np.int8]]
 _opened: tuple[Simulator, Graph] | None = None
 
 
-def open_simulator(library: Path, engine: Engine, graph: Graph) -> None:
-    """Make this process (a :class:`vitgen.csim.worker.Worker`'s) simulate ``graph``."""
+def open_simulator(library: Path, engine: Engine, graph: Graph, data: Path | None = None) -> None:
+    """Make this process (a :class:`vitgen.csim.worker.Worker`'s) simulate ``graph``.
+
+    Parameters
+    ----------
+    data : directory of memory images, as a board reads them; None packs them anew.
+
+    Raises
+    ------
+    VitgenError : the program in ``data`` is not the graph's.
+    """
     global _opened
-    _opened = Simulator(library, engine, build_program(graph, engine)), graph
+    program = build_program(graph, engine)
+    if data is not None:
+        program = _from_disk(program, data)
+    _opened = Simulator(library, engine, program), graph
+
+
+def _from_disk(program: Program, data: Path) -> Program:
+    """``program`` with the memory images of a build in the place of its own."""
+
+    def image(name: str) -> NDArray[np.uint8]:
+        return np.fromfile(data / f"{name}.bin", dtype=np.uint8)
+
+    if image("program").tobytes() != encode_program(program.instructions):
+        raise VitgenError(f"{data / 'program.bin'} is another program.", "Build again.")
+    return replace(
+        program,
+        weights=[image(f"weights_{port}") for port in range(len(program.weights))],
+        params=image("params"),
+        constants=image("constants"),
+    )
 
 
 def check_image(patches: NDArray[np.int8], result: Result) -> Result:

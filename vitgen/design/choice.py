@@ -6,6 +6,7 @@ from typing import Any
 from vitgen.boards import Board
 from vitgen.design.engine import Engine
 from vitgen.design.search import SIMULATED, Limits, choose
+from vitgen.errors import DoesNotFit
 from vitgen.ir import Graph
 
 SIMULATED_MACS = 20_000_000
@@ -49,8 +50,15 @@ def choose_design(graph: Graph, board: Board, clock_mhz: float, array: str) -> D
     ------
     DoesNotFit : none does; names the resource, the need and the limit.
     """
-    limits = SIMULATED if graph.macs < SIMULATED_MACS else Limits()
-    found = choose(graph, board, clock_mhz, array, limits=limits)
+    small = graph.macs < SIMULATED_MACS
+    try:
+        found = choose(graph, board, clock_mhz, array, limits=SIMULATED if small else Limits())
+    except DoesNotFit:
+        if not small:
+            raise
+        # Too few tokens or rows for several tiles of each: any small engine will do.
+        limits = Limits(max_multipliers=SIMULATED.max_multipliers)
+        found = choose(graph, board, clock_mhz, array, limits=limits)
     return Design(
         board.name, clock_mhz, found.engine, found.binding, found.shares, found.considered
     )

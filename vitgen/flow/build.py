@@ -134,12 +134,13 @@ class Build:
 
         def produce() -> dict[str, bytes]:
             with self._doing("compiling the emitted C++"):
-                library = compile_engine(self.design.engine)
+                library = compile_engine(self.design.engine, hls=self.directory.path / "hls")
             result = Result()
             with Worker() as worker, Progress(console=self.console, transient=True) as progress:
                 task = progress.add_task("comparing images, bit by bit", total=len(batch))
                 try:
-                    worker.call(open_simulator, library, self.design.engine, self.graph)
+                    data = self.directory.path / "data"
+                    worker.call(open_simulator, library, self.design.engine, self.graph, data)
                     for patches in batch:
                         result = worker.call(check_image, patches, result)
                         progress.advance(task)
