@@ -22,12 +22,17 @@ SHAPES: dict[str, dict[str, int]] = {
               gelu_lanes=1, softmax_lanes=1, norm_lanes=1),
 }  # fmt: skip
 
+# The widest that the C++ array may be: 256 multipliers in a process.
+WIDEST_HLS = dict(group_lanes=16, dsp_rows=16, requant_lanes=16, softmax_lanes=16)
+
 
 def make_engine(shape: str, array: str = "dsp48") -> Engine:
+    """The engine of a shape; the widest shape is narrower in the C++ form of the array."""
+    changes = WIDEST_HLS if (shape, array) == ("37", "hls") else {}
     return Engine(
         array=array, weight_ports=1, weight_fifo=16, max_k=200, max_tokens=1023, max_features=1024,
         max_head_dim=64, residual_depth=200, act_depth=150, prob_depth=130, key_depth=90,
-        value_depth=70, **SHAPES[shape],
+        value_depth=70, **(SHAPES[shape] | changes),
     )  # fmt: skip
 
 
