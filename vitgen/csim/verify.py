@@ -12,7 +12,8 @@ from vitgen.csim.simulate import Simulator
 from vitgen.design.engine import Engine
 from vitgen.design.isa import encode_program
 from vitgen.design.packing import pack_image
-from vitgen.design.program import Output, Program, build_program, single_steps
+from vitgen.design.program import Output, Program, build_program
+from vitgen.design.stepping import single_steps
 from vitgen.errors import VitgenError
 from vitgen.ir import Graph
 from vitgen.reference.execute import execute

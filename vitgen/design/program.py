@@ -1,6 +1,5 @@
 """From a graph and an engine to the program, its waits, and the DRAM images it reads."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -373,25 +372,6 @@ class _Builder:
                 step.y.name, None, "act", self._act(step.y.name), features, step.y.tokens, features
             )
             self._emit(op.name, fields, accesses, whole if done else None)
-
-
-def single_steps(program: Program) -> list[tuple[int, list[Instruction]]]:
-    """The program cut into one program per instruction, each ending when all is written.
-
-    Banks keep their contents between runs, registers do not: every cut sets them again. Returns
-    ``(index of the instruction in the program, instructions of the cut)``.
-    """
-    setup = [i for i in program.instructions if i.opcode is Opcode.SET_TOKENS]
-    cuts = []
-    for index, instruction in enumerate(program.instructions):
-        if instruction.opcode in (Opcode.SET_TOKENS, Opcode.STOP):
-            continue
-        alone = dataclasses.replace(instruction, waits={})
-        stop = Instruction(
-            "stop", {"opcode": Opcode.STOP}, dict.fromkeys(instruction.reports, 1)
-        )
-        cuts.append((index, [*setup, alone, stop]))
-    return cuts
 
 
 def build_program(graph: Graph, engine: Engine) -> Program:
