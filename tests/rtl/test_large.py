@@ -12,6 +12,7 @@ from vitgen.emit.rtl import ARRAY_FILES, carry_bits, emit_array
 from vitgen.errors import VitgenError
 
 
+@pytest.mark.slow  # Verilator and the C++ compiler take a minute
 def test_33_rows_of_22_lanes(tmp_path: Path) -> None:
     """Three chains of 11; tiles of 99 rows of 4 bits, of 66 of 8 bits, head size 64 of these."""
     engine, rng = make_engine(22, 33, 0), np.random.default_rng(1)
