@@ -9,7 +9,7 @@ import jinja2
 import vitgen
 from vitgen.resources import templates_dir
 
-_COMMENTS = {"c++": "//", "tcl": "#"}
+_COMMENTS = {"c++": "//", "tcl": "#", "verilog": "//"}
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def banner(template: str, design: str, language: str) -> str:
     ----------
     template : the template's name.
     design : digest of what the file depends on.
-    language : "c++" or "tcl".
+    language : "c++", "tcl" or "verilog".
     """
     mark = _COMMENTS[language]
     return (
@@ -65,7 +65,7 @@ def render(template: str, context: Mapping[str, Any], design: str, language: str
     template : name under ``templates/``.
     context : what it may name, besides ``banner``.
     design : digest for the banner.
-    language : "c++" or "tcl", for the banner.
+    language : "c++", "tcl" or "verilog", for the banner.
 
     Raises
     ------
