@@ -112,8 +112,8 @@ PY
 say "installing $torch"
 # shellcheck disable=SC2086  # several arguments on purpose
 pip ${TORCH_PIP_FLAGS:-} "$torch"
-say "installing vitgen with the extras train and dev"
-pip -e '.[train,dev]'
+say "installing vitgen with the extras train, rtl and dev"
+pip -e '.[train,rtl,dev]'
 
 rm -f "$unfinished"
 touch "$stamp"
