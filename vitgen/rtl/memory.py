@@ -1,0 +1,139 @@
+"""Where the loads and stores of a process go: streams, banks, local RAMs, register arrays, tables."""
+
+from dataclasses import dataclass, field
+
+from vitgen.errors import VitgenError
+from vitgen.rtl.llvm import Function, Instruction, Value, literal, width_of
+
+STREAM_BYTES = 4096  # hls::stream<T>::SIZE
+
+
+@dataclass(frozen=True)
+class Place:
+    """An address: a root with a constant distance and scaled indices, in bytes.
+
+    Parameters
+    ----------
+    root : parameter, local array or constant table.
+    offset : constant part.
+    terms : pairs of an index and the bytes of a step of it.
+    """
+
+    root: str
+    offset: int = 0
+    terms: tuple[tuple[Value, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A place that applies where all the conditions hold; ``(value, wanted)`` each."""
+
+    place: Place
+    conditions: tuple[tuple[Value, bool], ...] = ()
+
+
+@dataclass
+class Access:
+    """A load or store, and one of the places that it may go to."""
+
+    block: str
+    instruction: Instruction
+    choice: Choice
+
+
+@dataclass
+class Array:
+    """A local array.
+
+    Parameters
+    ----------
+    name : of the alloca.
+    width, count : its elements.
+    step : bytes from one to the next.
+    """
+
+    name: str
+    width: int
+    count: int
+    step: int
+    stores: list[Access] = field(default_factory=list)
+
+
+class Pointers:
+    """Resolves pointers of one function."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.defined = {
+            made.name: made
+            for block in function.blocks
+            for made in block.instructions
+            if made.name and made.type == "ptr"
+        }
+
+    def choices(self, pointer: str) -> list[Choice]:
+        """The places that a pointer may name.
+
+        Raises
+        ------
+        VitgenError : it comes from something else than arithmetic and selection.
+        """
+        if pointer.startswith("@") or pointer in self.function.parameters:
+            return [Choice(Place(pointer))]
+        made = self.defined.get(pointer)
+        if made is None or made.op not in ("alloca", "getelementptr", "select"):
+            what = made.text if made else pointer
+            raise VitgenError(
+                f"{self.function.name}: a pointer is not a plain element of an array: {what}",
+                "Index arrays directly, by numbers.",
+            )
+        if made.op == "alloca":
+            return [Choice(Place(pointer))]
+        if made.op == "select":
+            condition, yes, no = made.operands
+            return [
+                Choice(choice.place, ((condition, wanted), *choice.conditions))
+                for value, wanted in ((yes, True), (no, False))
+                for choice in self.choices(value.text)
+            ]
+        base, *indices = made.operands
+        offset, terms = self._arithmetic(made, indices)
+        return [
+            Choice(
+                Place(choice.place.root, choice.place.offset + offset, choice.place.terms + terms),
+                choice.conditions,
+            )
+            for choice in self.choices(base.text)
+        ]
+
+    def _arithmetic(
+        self, made: Instruction, indices: list[Value]
+    ) -> tuple[int, tuple[tuple[Value, int], ...]]:
+        kind, offset, terms = made.detail, 0, []
+        for depth, index in enumerate(indices):
+            if depth:
+                if not kind.startswith("["):
+                    raise VitgenError(
+                        f"{self.function.name}: an address within a struct is not understood: "
+                        f"{made.text}"
+                    )
+                kind = kind[1:-1].split(" x ", 1)[1].strip()
+            size = self.function.bytes_of(kind)
+            number = literal(index.text)
+            if number is None:
+                terms.append((index, size))
+            else:
+                offset += number * size
+        return offset, tuple(terms)
+
+    def array(self, made: Instruction) -> Array:
+        """The local array of an alloca."""
+        kind, count = self.function.element(made.detail)
+        step = self.function.bytes_of(kind)
+        if not kind.startswith("i"):
+            raise VitgenError(
+                f"{self.function.name}: the local array {made.name[1:]} is not made of numbers: "
+                f"{made.text}",
+                "Use one array per member.",
+            )
+        return Array(made.name, width_of(kind), count, step)
