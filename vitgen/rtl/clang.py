@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vitgen.errors import VitgenError
+from vitgen.rtl.structs import HEADER, packing_header
 
 MINIMUM_MAJOR = 16  # the first whose _BitInt holds more than 128 bits
 INCLUDE = Path(__file__).parent / "include"
@@ -95,8 +96,9 @@ def compile_process(files: Mapping[str, str], header: str, function: str) -> str
         for name, text in files.items():
             if name.endswith(".h"):
                 (place / Path(name).name).write_text(prepare(text))
+        (place / HEADER).write_text(packing_header(files))
         unit = (
-            f'#include "{header}"\n'
+            f'#include "{HEADER}"\n#include "{header}"\n'
             f"extern auto* const vitgen_process = &{function};\n"
             f"extern constexpr auto vitgen_widths = hls::port_widths_of(&{function});\n"
         )

@@ -1,6 +1,6 @@
 """Where the loads and stores of a process go: streams, banks, local RAMs, register arrays, tables."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vitgen.errors import VitgenError
 from vitgen.rtl.llvm import Function, Instruction, Value, literal, width_of
@@ -26,10 +26,23 @@ class Place:
 
 @dataclass(frozen=True)
 class Choice:
-    """A place that applies where all the conditions hold; ``(value, wanted)`` each."""
+    """A place that applies where all the conditions hold.
+
+    Parameters
+    ----------
+    place : the place.
+    conditions : of selections, ``(value, wanted)`` each.
+    arrivals : of phis, ``(block, predecessor)`` each: this activation came that way.
+    """
 
     place: Place
     conditions: tuple[tuple[Value, bool], ...] = ()
+    arrivals: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def always(self) -> bool:
+        """Whether there is no other choice."""
+        return not self.conditions and not self.arrivals
 
 
 @dataclass
@@ -70,6 +83,9 @@ class Pointers:
             for made in block.instructions
             if made.name and made.type == "ptr"
         }
+        self._home = {
+            made.name: block.name for block in function.blocks for made in block.instructions
+        }
 
     def choices(self, pointer: str) -> list[Choice]:
         """The places that a pointer may name.
@@ -81,7 +97,7 @@ class Pointers:
         if pointer.startswith("@") or pointer in self.function.parameters:
             return [Choice(Place(pointer))]
         made = self.defined.get(pointer)
-        if made is None or made.op not in ("alloca", "getelementptr", "select"):
+        if made is None or made.op not in ("alloca", "getelementptr", "select", "phi"):
             what = made.text if made else pointer
             raise VitgenError(
                 f"{self.function.name}: a pointer is not a plain element of an array: {what}",
@@ -92,16 +108,25 @@ class Pointers:
         if made.op == "select":
             condition, yes, no = made.operands
             return [
-                Choice(choice.place, ((condition, wanted), *choice.conditions))
+                replace(choice, conditions=((condition, wanted), *choice.conditions))
                 for value, wanted in ((yes, True), (no, False))
+                for choice in self.choices(value.text)
+            ]
+        if made.op == "phi":
+            block = self._home[pointer]
+            return [
+                replace(choice, arrivals=((block, label), *choice.arrivals))
+                for label, value in zip(made.labels, made.operands, strict=True)
                 for choice in self.choices(value.text)
             ]
         base, *indices = made.operands
         offset, terms = self._arithmetic(made, indices)
         return [
-            Choice(
-                Place(choice.place.root, choice.place.offset + offset, choice.place.terms + terms),
-                choice.conditions,
+            replace(
+                choice,
+                place=Place(
+                    choice.place.root, choice.place.offset + offset, choice.place.terms + terms
+                ),
             )
             for choice in self.choices(base.text)
         ]

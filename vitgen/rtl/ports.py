@@ -205,9 +205,6 @@ class Ports:
     def load(self, made: Instruction, block: str) -> Node:
         """The value of a load."""
         width = width_of(made.type)
-        if made.volatile:
-            choice = self.pointers.choices(made.operands[0].text)[0]
-            return self.nodes.resize(self._receive(self._stream(made, choice)), width)
         found: Node | None = None
         for choice in self.pointers.choices(made.operands[0].text):
             value = self.nodes.resize(self._load_from(made, block, choice), width)
@@ -220,6 +217,8 @@ class Ports:
 
     def _load_from(self, made: Instruction, block: str, choice: Choice) -> Node:
         root = choice.place.root
+        if made.volatile:
+            return self._receive(self._stream(made, choice))
         if root in self._registers:
             return self._load_register(made, block, choice)
         if root in self._memories:
@@ -237,6 +236,17 @@ class Ports:
             for operand, wanted in choice.conditions
             for value in [self.owner.value(operand, block)]
         ]
+        flow = self.owner.flow
+        for target, source in choice.arrivals:
+            if target in flow.crossing or not (
+                target == block or flow.always_before(target, block)
+            ):
+                raise VitgenError(
+                    f"{self.owner.function.name}: an array or stream chosen in an earlier iteration.",
+                    "Choose it in the iteration that accesses it.",
+                )
+            edges = [edge for edge in flow.inward[target] if edge.source == source]
+            held.append(self.nodes.any([self.owner.takes(edge) for edge in edges]))
         found = self.nodes.literal(1, 1)
         for node in held:
             found = self.nodes.both(found, node)
@@ -327,7 +337,7 @@ class Ports:
 
     def _runs(self, access: Access) -> Node:
         runs = self.owner.runs(access.block)
-        if access.choice.conditions:
+        if not access.choice.always:
             runs = self.nodes.both(runs, self._applies(access.choice, access.block))
         return runs
 
@@ -453,6 +463,9 @@ class Ports:
             for memory in self._memories.values()
             if memory.array is not None
         ]
+
+    def bank_widths(self) -> dict[str, int]:
+        return {memory.name: memory.width for memory in self._memories.values()}
 
     def constraints(self) -> list[str]:
         """A memory answers one stage later; a local one is read and written in the same stage.

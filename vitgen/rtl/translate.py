@@ -34,6 +34,7 @@ class Translation:
     rams : memories that belong beside it, between their channels.
     constraints : of the schedule, in XLS's notation.
     state_bits : registers that hold the state.
+    bank_widths : bits of a word of every bank and RAM, by name.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Translation:
     rams: tuple[Ram, ...]
     constraints: tuple[str, ...]
     state_bits: int
+    bank_widths: dict[str, int]
 
 
 class Translator:
@@ -294,6 +296,7 @@ class Translator:
         return Translation(
             name, "\n".join(lines), tuple(channels), tuple(self.ports.rams()),
             tuple(self.ports.constraints()), state_bits,
+            self.ports.bank_widths(),
         )  # fmt: skip
 
 

@@ -1,9 +1,8 @@
 // hls::stream for the open road to RTL: a port of the generated process.
 //
 // A read or write is one volatile access at the start of the stream object: the compiler keeps it in
-// its place and under its condition, and the translator makes it a receive or a send. Numbers travel
-// with their exact width; a struct travels as its image in memory, members at the offsets that the
-// compiler gives them, little end first.
+// its place and under its condition, and the translator makes it a receive or a send. Values travel
+// with their exact width; a struct as vitgen_pack puts its members together (vitgen/rtl/structs.py).
 #ifndef VITGEN_RTL_HLS_STREAM_H
 #define VITGEN_RTL_HLS_STREAM_H
 
@@ -12,17 +11,25 @@
 // Marks the body of a pipelined loop. It cannot be duplicated, so the loop stays one loop.
 extern "C" void vitgen_pipeline(int interval) __attribute__((noduplicate, nothrow));
 
+template <class T>
+struct vitgen_pack;
+
 namespace hls {
 
 template <class T>
 struct payload {
-  static constexpr int width = 8 * sizeof(T);
-  typedef unsigned _BitInt(8 * sizeof(T)) raw;
+  static constexpr int width = vitgen_pack<T>::width;
+  typedef typename vitgen_pack<T>::bits_t bits_t;
+  typedef typename bits_t::value_type raw;
   static AP_INLINE void pack(const T& value, raw& bits) {
-    __builtin_memcpy(&bits, &value, sizeof(T));
+    bits_t packed;
+    vitgen_pack<T>::pack(value, packed);
+    bits = packed.V;
   }
   static AP_INLINE void unpack(const raw& bits, T& value) {
-    __builtin_memcpy(&value, &bits, sizeof(T));
+    bits_t packed;
+    packed.V = bits;
+    vitgen_pack<T>::unpack(packed, value);
   }
 };
 
