@@ -1,7 +1,7 @@
 """Commands and data for every process, random but meaningful: what ``dispatch`` would deal."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from tests.rtl.cosim import Values, random_words
 from vitgen.design.engine import Engine
@@ -206,29 +206,118 @@ def value_turn(e: Engine, rng: random.Random) -> Values:
                   {f"value_{g}": random_words(rng, e.value_depth, bits) for g in range(e.groups)})
 
 
-def softmax(e: Engine, rng: random.Random, name: str) -> Values:
+def _softmax_command(e: Engine, rng: random.Random) -> tuple[list[int], int, int]:
+    """Commands, and the words and token tiles of all of them."""
     commands, words, tiles = [], 0, 0
     for _ in range(5):
         keys, slots = rng.choice([1, 2, 7, 12]), rng.randrange(3)
         commands.append(command((keys, 10), (slots, 10), (rng.randrange(8, 13), 4), (e.act_bits, 5)))
         words += keys * slots
         tiles += slots
-    scores = random_words(rng, words, e.group_lanes * 16)
-    lanes = e.group_lanes
-    terms = [pack([(rng.randrange(16390), 15) for _ in range(lanes)]) for _ in range(words)]
-    sums = [pack([(rng.randrange(16389, 2**24), 25) for _ in range(lanes)]) for _ in range(tiles)]
-    high = [pack([(2**15 - 1, 16)] * lanes) for _ in range(tiles)]
-    streams: Mapping[str, dict[str, list[int]]] = {
-        "softmax_max": {"scores_in": scores},
-        "softmax_exp": {"scores": scores, "maxima": high},
-        "softmax_recip": {"sums": sums},
-        "softmax_scale": {"terms": terms, "reciprocals": sums},
-    }
-    return Values({"commands": [*commands, STOP], **streams[name]})
+    return [*commands, STOP], words, tiles
+
+
+def softmax_max(e: Engine, rng: random.Random) -> Values:
+    commands, words, _ = _softmax_command(e, rng)
+    return Values({"commands": commands, "scores_in": random_words(rng, words, e.group_lanes * 16)})
+
+
+def softmax_exp(e: Engine, rng: random.Random) -> Values:
+    commands, words, tiles = _softmax_command(e, rng)
+    largest = pack([(2**15 - 1, 16)] * e.group_lanes)
+    return Values({"commands": commands, "scores": random_words(rng, words, e.group_lanes * 16),
+                   "maxima": [largest] * tiles})  # fmt: skip
+
+
+def _sums(e: Engine, rng: random.Random, count: int) -> list[int]:
+    return [pack([(rng.randrange(16389, 2**24), 25) for _ in range(e.group_lanes)])
+            for _ in range(count)]
+
+
+def softmax_recip(e: Engine, rng: random.Random) -> Values:
+    commands, _, tiles = _softmax_command(e, rng)
+    return Values({"commands": commands, "sums": _sums(e, rng, tiles)})
+
+
+def softmax_scale(e: Engine, rng: random.Random) -> Values:
+    commands, words, tiles = _softmax_command(e, rng)
+    terms = [pack([(rng.randrange(16390), 15) for _ in range(e.group_lanes)])
+             for _ in range(words)]  # fmt: skip
+    return Values({"commands": commands, "terms": terms, "reciprocals": _sums(e, rng, tiles)})
+
+
+def _norm_command(e: Engine, rng: random.Random) -> tuple[list[int], int, int]:
+    commands, words, tiles = [], 0, 0
+    for _ in range(5):
+        features, slots = rng.choice([1, 2, 9, 24]), rng.randrange(3)
+        commands.append(command((features, 13), (slots, 10), (rng.randrange(1, 2**20), 50),
+                                (rng.randrange(1, 25), 6), (e.act_bits, 5)))  # fmt: skip
+        words += features * slots
+        tiles += slots
+    return [*commands, STOP], words, tiles
+
+
+def norm_sum(e: Engine, rng: random.Random) -> Values:
+    commands, words, _ = _norm_command(e, rng)
+    return Values({"commands": commands, "words_in": random_words(rng, words, e.group_lanes * 16)})
+
+
+def norm_root(e: Engine, rng: random.Random) -> Values:
+    commands, _, tiles = _norm_command(e, rng)
+    lanes = range(e.group_lanes)
+    stats = [
+        pack([*((rng.randrange(-(2**25), 2**25), 26) for _ in lanes),
+              *((rng.randrange(1, 2 ** rng.randrange(1, 51)), 50) for _ in lanes)])
+        for _ in range(tiles)
+    ]  # fmt: skip
+    return Values({"commands": commands, "stats": stats})
+
+
+def norm_scale(e: Engine, rng: random.Random) -> Values:
+    commands, words, tiles = _norm_command(e, rng)
+    lanes = range(e.group_lanes)
+    roots = [
+        pack([*((rng.randrange(-(2**20), 2**20), 26) for _ in lanes),
+              *((rng.randrange(26), 5) for _ in lanes),
+              *((rng.getrandbits(17), 17) for _ in lanes)])
+        for _ in range(tiles)
+    ]  # fmt: skip
+    params = [pack([(rng.randrange(-(2**30), 2**30), 32), (rng.randrange(-(2**17) + 1, 2**17), 18),
+                    (rng.getrandbits(16), 16), (1, 1)])
+              for _ in range(words)]  # fmt: skip
+    return Values({"commands": commands, "words": random_words(rng, words, e.group_lanes * 16),
+                   "roots": roots, "params": params})  # fmt: skip
+
+
+def multiply(e: Engine, rng: random.Random) -> Values:
+    commands, words = [], 0
+    for _ in range(6):
+        wide, tiles, k = rng.randrange(2), rng.randrange(4), rng.choice([1, 3, 10, 40])
+        fixed = rng.randrange(1, e.fixed_rows(8 if wide else 4) + 1)
+        commands.append(command((tiles, 24), (k, 13), (wide, 1), (fixed, 10),
+                                (rng.randrange(e.pot_rows + 1), 9)))  # fmt: skip
+        words += tiles * k
+    return Values({"commands": [*commands, STOP],
+                   "rows": random_words(rng, words, e.row_word_bits),
+                   "acts": random_words(rng, words, e.group_lanes * e.act_bits)})  # fmt: skip
+
+
+def param_replay(e: Engine, rng: random.Random) -> Values:
+    commands, beats = [], 0
+    for mode in [0, 1, 2, 0, 1, 2]:
+        tiles, slots, rows = rng.randrange(1, 4), rng.randrange(1, 4), rng.choice([1, 2, 9])
+        commands.append(command((mode, 2), (tiles, 12), (slots, 10), (rows, 11),
+                                (rng.getrandbits(12), 16), (rng.getrandbits(9), 13),
+                                (rng.getrandbits(17), 18), (rng.randrange(20), 13)))  # fmt: skip
+        if mode != 1:
+            beats += tiles * rows
+    return Values({"commands": [*commands, STOP], "beats": random_words(rng, beats, 128)})
 
 
 SCENARIOS: dict[str, Scenario] = {
     function.__name__: function
     for function in (row_select, feed, weight_gather, weight_replay, value_replay, requantize, gelu,
-                     bank_write, act_write, load, store, prob_write, residual, key_read, value_turn)
+                     bank_write, act_write, load, store, prob_write, residual, key_read, value_turn,
+                     softmax_max, softmax_exp, softmax_recip, softmax_scale, norm_sum, norm_root,
+                     norm_scale, multiply, param_replay)
 }  # fmt: skip

@@ -59,7 +59,7 @@ def edges_of(block: Block, start: str) -> list[Edge]:
 
 
 class Flow:
-    """Blocks of a function with its cuts.
+    """Blocks of a function with its cuts: the entry, loop headers, and ``extra`` ones.
 
     Attributes
     ----------
@@ -70,11 +70,12 @@ class Flow:
     crossing : edges that end a step, by the cut that they lead to.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, extra: frozenset[str] = frozenset()) -> None:
         self.blocks = {block.name: block for block in function.blocks}
         entry = function.blocks[0].name
         self.edges = {block.name: edges_of(block, entry) for block in function.blocks}
         back, order = self._search(entry)
+        back |= extra
         self.cuts = [entry, *(name for name in order if name in back and name != entry)]
         self.order = order
         self.inward: dict[str, list[Edge]] = {name: [] for name in order}

@@ -80,6 +80,7 @@ class Function:
     ----------
     name : in C++.
     parameters : their names with the bits of a value (stream), word (bank) or number.
+    numbers : the parameters that are numbers.
     blocks : from the entry on.
     tables : constant arrays by name.
     structs : bodies of named struct types.
@@ -87,7 +88,7 @@ class Function:
 
     name: str
     parameters: dict[str, int]
-    blocks: list[Block]
+    numbers: frozenset[str]
     blocks: list[Block]
     tables: dict[str, Table]
     structs: dict[str, str]
@@ -169,16 +170,17 @@ def parse_function(text: str, function: str) -> Function:
     VitgenError : it is not there, or holds an instruction outside the subset.
     """
     mangled = rf"_Z{len(function)}{function}\w*"
-    head = re.search(rf"^define [^@\n]*@({mangled}|{function})\((.*)\)[^()\n]*\{{$", text, re.M)
+    head = re.search(rf"^define [^@\n]*@({mangled}|{function})\((.*)\)[^()\n]*\{{$", text, re.MULTILINE)
     if head is None:
         raise VitgenError(f"The LLVM IR does not define the function {function}.")
     end = text.index("\n}", head.end())
-    structs = dict(re.findall(rf"^(%{_NAME}) = type (<?\{{.*\}}>?)$", text, re.M))
+    structs = dict(re.findall(rf"^(%{_NAME}) = type (<?\{{.*\}}>?)$", text, re.MULTILINE))
     names = re.findall(rf"(%{_NAME})(?=,|$)", head[2])
-    widths = _widths(text)
-    if len(names) != len(widths):
+    ports = _ports(text)
+    if len(names) != len(ports):
         raise VitgenError(f"The LLVM IR of {function} lacks the widths of its parameters.")
-    parameters = dict(zip(names, widths, strict=True))
+    parameters = {name: width for name, (width, _) in zip(names, ports, strict=True)}
+    numbers = frozenset(name for name, (_, number) in zip(names, ports, strict=True) if number)
     blocks: list[Block] = []
     pending = ""
     for raw in text[head.end() : end].splitlines():
@@ -196,19 +198,20 @@ def parse_function(text: str, function: str) -> Function:
             blocks.append(Block("%0"))
         blocks[-1].instructions.append(_instruction(pending))
         pending = ""
-    return Function(function, parameters, blocks, _tables(text), structs)
+    return Function(function, parameters, numbers, blocks, _tables(text), structs)
 
 
-def _widths(text: str) -> list[int]:
-    """The constant that ``compile_process`` adds: bits of every parameter."""
-    line = re.search(r"^@vitgen_widths = .*$", text, re.M)
-    return [int(value) for value in re.findall(r"\bi32 (\d+)", line[0])] if line else []
+def _ports(text: str) -> list[tuple[int, bool]]:
+    """The constant that ``compile_process`` adds: bits of every parameter, whether it is a number."""
+    line = re.search(r"^@vitgen_widths = .*$", text, re.MULTILINE)
+    values = [int(value) for value in re.findall(r"\bi32 (\d+)", line[0])] if line else []
+    return [(width, bool(number)) for width, number in zip(values[::2], values[1::2], strict=True)]
 
 
 def _tables(text: str) -> dict[str, Table]:
     tables = {}
     pattern = rf'^(@{_NAME}) = .*?constant \[(\d+) x i(\d+)\] (\[.*?\]|c".*?"|zeroinitializer)'
-    for name, count, width, body in re.findall(pattern, text, re.M):
+    for name, count, width, body in re.findall(pattern, text, re.MULTILINE):
         bits = int(width)
         if body.startswith("c"):
             raw = re.sub(r"\\([0-9A-Fa-f]{2})", lambda m: chr(int(m[1], 16)), body[2:-1])

@@ -1,6 +1,6 @@
 """Where the loads and stores of a process go: streams, banks, local RAMs, register arrays, tables."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from vitgen.errors import VitgenError
 from vitgen.rtl.llvm import Function, Instruction, Value, literal, width_of
@@ -45,7 +45,7 @@ class Choice:
         return not self.conditions and not self.arrivals
 
 
-@dataclass
+@dataclass(frozen=True)
 class Access:
     """A load or store, and one of the places that it may go to."""
 
@@ -54,14 +54,14 @@ class Access:
     choice: Choice
 
 
-@dataclass
+@dataclass(frozen=True)
 class Array:
     """A local array.
 
     Parameters
     ----------
     name : of the alloca.
-    width, count : its elements.
+    width, count : its elements; structs have no width.
     step : bytes from one to the next.
     """
 
@@ -69,7 +69,6 @@ class Array:
     width: int
     count: int
     step: int
-    stores: list[Access] = field(default_factory=list)
 
 
 class Pointers:
@@ -154,11 +153,5 @@ class Pointers:
     def array(self, made: Instruction) -> Array:
         """The local array of an alloca."""
         kind, count = self.function.element(made.detail)
-        step = self.function.bytes_of(kind)
-        if not kind.startswith("i"):
-            raise VitgenError(
-                f"{self.function.name}: the local array {made.name[1:]} is not made of numbers: "
-                f"{made.text}",
-                "Use one array per member.",
-            )
-        return Array(made.name, width_of(kind), count, step)
+        width = width_of(kind) if kind.startswith("i") else 0
+        return Array(made.name, width, count, self.function.bytes_of(kind))

@@ -7,93 +7,17 @@ would take two clock cycles.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vitgen.errors import VitgenError
+from vitgen.rtl.accesses import Accesses
+from vitgen.rtl.interface import Channel, Memory, Ram, Registers
 from vitgen.rtl.llvm import Instruction, Value, width_of
-from vitgen.rtl.memory import STREAM_BYTES, Access, Array, Choice, Pointers
+from vitgen.rtl.memory import Access, Choice
 from vitgen.rtl.nodes import Node, bits
 
 if TYPE_CHECKING:
     from vitgen.rtl.translate import Translator
-
-_LARGEST_REGISTERS = 16_384  # bits of a register array
-
-
-@dataclass(frozen=True)
-class Channel:
-    """A ready/valid port of the generated module.
-
-    Parameters
-    ----------
-    name : prefix of its signals ``_data``, ``_vld`` and ``_rdy``.
-    width : bits of ``_data``.
-    sends : direction, seen from the process.
-    memory : leads to a RAM; without buffers, so that the schedule knows its latency.
-    """
-
-    name: str
-    width: int
-    sends: bool
-    memory: bool = False
-
-    def declaration(self, number: int) -> str:
-        """The channel in XLS's IR."""
-        flops = ""
-        if self.memory:
-            flops = ", output_flop_kind=none" if self.sends else ", input_flop_kind=none"
-        return (
-            f"chan {self.name}({bits(self.width)}, id={number}, kind=streaming, "
-            f"ops={'send' if self.sends else 'receive'}_only, flow_control=ready_valid, "
-            f"strictness=proven_mutually_exclusive{flops})"
-        )
-
-
-@dataclass(frozen=True)
-class Ram:
-    """A memory that the process reads and writes alone.
-
-    Parameters
-    ----------
-    name : prefix of its channels.
-    width, depth : of its words.
-    address_bits : of its requests.
-    """
-
-    name: str
-    width: int
-    depth: int
-    address_bits: int
-
-
-@dataclass
-class Registers:
-    """A local array as state."""
-
-    element: str
-    width: int
-    count: int
-    array: Array
-    stores: list[Access] = field(default_factory=list)
-    versions: list[Node] = field(default_factory=list)
-
-    @property
-    def kind(self) -> str:
-        return f"bits[{self.width}][{self.count}]"
-
-
-@dataclass
-class Memory:
-    """A bank or local RAM: accesses by kind."""
-
-    name: str
-    width: int
-    array: Array | None
-    loads: list[Access] = field(default_factory=list)
-    stores: list[Access] = field(default_factory=list)
-    response: Node | None = None
-    address_bits: int = 0
 
 
 class Ports:
@@ -101,112 +25,23 @@ class Ports:
 
     def __init__(self, owner: Translator, rams: frozenset[str]) -> None:
         self.owner, self.nodes = owner, owner.nodes
-        self.pointers = Pointers(owner.function)
-        self._reads: dict[str, list[Access]] = {}
-        self._writes: dict[str, list[Access]] = {}
+        self._found = Accesses(owner.function, owner.flow, rams)
         self._received: dict[str, Node] = {}
-        self._registers: dict[str, Registers] = {}
-        self._memories: dict[str, Memory] = {}
-        self._scalars: dict[str, Node] = {}
         self._channels: list[Channel] = []
         self._tokens: list[Node] = []
         self._start = self.nodes.after([])
-        self._collect(rams)
-
-    # -- what there is
-
-    def _collect(self, rams: frozenset[str]) -> None:
-        for block in self.owner.flow.order:
-            for made in self.owner.flow.blocks[block].instructions:
-                if made.op == "alloca":
-                    self._declare(made, rams)
-        for block in self.owner.flow.order:
-            for made in self.owner.flow.blocks[block].instructions:
-                if made.op in ("load", "store"):
-                    self._sort(made, block)
-        for accesses in (*self._reads.values(), *self._writes.values()):
-            self._check_exclusive(accesses, "stream")
-        for memory in self._memories.values():
-            self._check_exclusive(memory.loads, "read port of a memory")
-            self._check_exclusive(memory.stores, "write port of a memory")
-            if memory.array is not None:
-                self._check_exclusive([*memory.loads, *memory.stores], "local memory")
-
-    def _declare(self, made: Instruction, rams: frozenset[str]) -> None:
-        array = self.pointers.array(made)
-        name = re.sub(r"\W", "_", made.name[1:])
-        if made.name[1:] in rams:
-            self._memories[made.name] = Memory(name, array.width, array)
-            return
-        if array.width * array.count > _LARGEST_REGISTERS:
-            raise self.owner.refuse(
-                made, f"the local array {made.name[1:]} would be {array.width * array.count} registers",
-                "Make it a RAM: #pragma HLS bind_storage variable=... type=ram_2p.",
-            )  # fmt: skip
-        element = f"array_{name}"
-        registers = Registers(element, array.width, array.count, array)
-        first = self.nodes.named(
-            registers.kind, f"state_read(state_element={element})", 0, element
-        )
-        registers.versions.append(first)
-        self._registers[made.name] = registers
-
-    def _sort(self, made: Instruction, block: str) -> None:
-        for choice in self.pointers.choices(made.operands[-1].text):
-            access = Access(block, made, choice)
-            root = choice.place.root
-            if made.volatile:
-                port = self._stream(made, choice)
-                (self._reads if made.op == "load" else self._writes).setdefault(port, []).append(
-                    access
-                )
-            elif root in self._registers:
-                if made.op == "store":
-                    self._registers[root].stores.append(access)
-            elif root in self.owner.function.parameters or root in self._memories:
-                memory = self._memories.get(root)
-                if memory is None:
-                    width = self.owner.function.parameters[root]
-                    memory = self._memories[root] = Memory(root[1:], width, None)
-                (memory.loads if made.op == "load" else memory.stores).append(access)
-            elif root not in self.owner.function.tables or made.op == "store":
-                raise self.owner.refuse(made, "memory that is no stream, bank or local array",
-                                        "Use parameters and local arrays only.")  # fmt: skip
-
-    def _stream(self, made: Instruction, choice: Choice) -> str:
-        place = choice.place
-        if place.terms or place.offset % STREAM_BYTES or choice.conditions:
-            raise self.owner.refuse(made, "a stream chosen at run time",
-                                    "Unroll the loop over the streams, test inside.")  # fmt: skip
-        return f"{place.root}#{place.offset // STREAM_BYTES}"
-
-    def _check_exclusive(self, accesses: list[Access], what: str) -> None:
-        flow = self.owner.flow
-        for index, first in enumerate(accesses):
-            for second in accesses[index + 1 :]:
-                if first.instruction is second.instruction:
-                    continue  # the two ways of one selection
-                if not flow.exclusive(first.block, second.block):
-                    raise self.owner.refuse(
-                        second.instruction,
-                        f"two accesses of one {what} ({first.choice.place.root[1:]}) in one step",
-                        "Access it once per iteration of a pipelined loop.",
-                    )
+        for registers in self._found.registers.values():
+            read = f"state_read(state_element={registers.element})"
+            first = self.nodes.named(registers.kind, read, 0, registers.element)
+            registers.versions.append(first)
 
     # -- loads
-
-    def scalar(self, name: str, width: int) -> Node:
-        """A number among the parameters."""
-        raise VitgenError(
-            f"{self.owner.function.name}: the parameter {name[1:]} is a plain number.",
-            "Pass it in a command.",
-        )
 
     def load(self, made: Instruction, block: str) -> Node:
         """The value of a load."""
         width = width_of(made.type)
         found: Node | None = None
-        for choice in self.pointers.choices(made.operands[0].text):
+        for choice in self._found.pointers.choices(made.operands[0].text):
             value = self.nodes.resize(self._load_from(made, block, choice), width)
             if found is None:
                 found = value
@@ -217,12 +52,12 @@ class Ports:
 
     def _load_from(self, made: Instruction, block: str, choice: Choice) -> Node:
         root = choice.place.root
-        if made.volatile:
-            return self._receive(self._stream(made, choice))
-        if root in self._registers:
+        if made.volatile or root in self.owner.function.numbers:
+            return self._receive(self._found.stream(made, choice))
+        if root in self._found.arrays:
             return self._load_register(made, block, choice)
-        if root in self._memories:
-            return self._respond(self._memories[root])
+        if root in self._found.memories:
+            return self._respond(self._found.memories[root])
         table = self.owner.function.tables[root]
         kind = f"bits[{table.width}][{len(table.values)}]"
         values = ", ".join(map(str, table.values))
@@ -290,8 +125,7 @@ class Ports:
     # -- register arrays
 
     def _load_register(self, made: Instruction, block: str, choice: Choice) -> Node:
-        registers = self._registers[choice.place.root]
-        self._check_whole(made, registers.array, width_of(made.type))
+        registers = self._found.member(made, choice)
         order = self.owner.flow.order.index(block)
         instructions = self.owner.flow.blocks[block].instructions
         behind = 0
@@ -301,17 +135,10 @@ class Ports:
             if place < order or same:
                 behind += 1
         version = self._version(registers, behind)
-        index = self._index(made, block, choice, registers.array.step)
+        index = self._index(made, block, registers.element_of(choice), registers.array.step)
         return self.nodes.number(
             registers.width, f"array_index({version.name}, indices=[{index.name}])"
         )
-
-    def _check_whole(self, made: Instruction, array: Array, width: int) -> None:
-        if width != array.width:
-            raise self.owner.refuse(
-                made, f"an access of {width} bits to the array {array.name[1:]} of {array.width} bits",
-                "Read and write whole elements of arrays.",
-            )  # fmt: skip
 
     def _version(self, registers: Registers, stores: int) -> Node:
         """The array behind its first ``stores`` stores, in the order of the blocks."""
@@ -320,9 +147,9 @@ class Ports:
             before = registers.versions[-1]
             access = registers.stores[len(registers.versions) - 1]
             made = access.instruction
-            self._check_whole(made, registers.array, width_of(made.operands[0].type))
             value = self.owner.value(made.operands[0], access.block)
-            index = self._index(made, access.block, access.choice, registers.array.step)
+            place = registers.element_of(access.choice)
+            index = self._index(made, access.block, place, registers.array.step)
             updated = nodes.of_kind(
                 registers.kind,
                 f"array_update({before.name}, {value.name}, indices=[{index.name}])",
@@ -345,7 +172,7 @@ class Ports:
 
     def _port_name(self, port: str) -> str:
         root, _, index = port.partition("#")
-        many = {other for other in (*self._reads, *self._writes) if other.startswith(f"{root}#")}
+        many = {other for other in (*self._found.reads, *self._found.writes) if other.startswith(f"{root}#")}
         name = re.sub(r"\W", "_", root[1:])
         return f"{name}_{index}" if len(many) > 1 else name
 
@@ -356,7 +183,7 @@ class Ports:
         if port not in self._received:
             width = self.owner.function.parameters[port.partition("#")[0]]
             name = self._port_name(port)
-            runs = self.nodes.any([self._runs(access) for access in self._reads[port]])
+            runs = self.nodes.any([self._runs(access) for access in self._found.reads[port]])
             self._channel(name, width, sends=False)
             self._received[port] = self._take(name, width, runs, self._start)
         return self._received[port]
@@ -407,16 +234,16 @@ class Ports:
 
     def finish(self) -> None:
         """Makes the writes: memories first, so that a report of completion comes behind them."""
-        for memory in self._memories.values():
+        for memory in self._found.memories.values():
             if memory.stores:
                 self._write_memory(memory)
         token = self.nodes.after(self._tokens)
-        for port, accesses in self._writes.items():
+        for port, accesses in self._found.writes.items():
             width = self.owner.function.parameters[port.partition("#")[0]]
             name = self._port_name(port)
             self._channel(name, width, sends=True)
             self._send(name, width, accesses, None, token)
-        for registers in self._registers.values():
+        for registers in self._found.registers.values():
             last = self._version(registers, len(registers.stores))
             self.nodes.effect(
                 "()", f"next_value(param={registers.element}, value={last.name})"
@@ -452,7 +279,7 @@ class Ports:
     # -- results
 
     def registers(self) -> list[Registers]:
-        return list(self._registers.values())
+        return list(self._found.registers.values())
 
     def channels(self) -> list[Channel]:
         return self._channels
@@ -460,12 +287,12 @@ class Ports:
     def rams(self) -> list[Ram]:
         return [
             Ram(memory.name, memory.width, memory.array.count, memory.address_bits)
-            for memory in self._memories.values()
+            for memory in self._found.memories.values()
             if memory.array is not None
         ]
 
     def bank_widths(self) -> dict[str, int]:
-        return {memory.name: memory.width for memory in self._memories.values()}
+        return {memory.name: memory.width for memory in self._found.memories.values()}
 
     def constraints(self) -> list[str]:
         """A memory answers one stage later; a local one is read and written in the same stage.
@@ -473,7 +300,7 @@ class Ports:
         So a word that one activation writes is there for the next, in the order of the C++.
         """
         found = []
-        for memory in self._memories.values():
+        for memory in self._found.memories.values():
             if memory.loads:
                 found.append(f"{memory.name}_rd_req:send:{memory.name}_rd_resp:recv:1:1")
             if memory.array is not None and memory.loads and memory.stores:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from vitgen.errors import VitgenError
 from vitgen.rtl.flow import Edge, Flow
+from vitgen.rtl.interface import Channel, Ram
 from vitgen.rtl.llvm import BINARY, Function, Instruction, Value, literal, width_of
 from vitgen.rtl.nodes import Node, Nodes, bits
-from vitgen.rtl.ports import Channel, Ports, Ram
+from vitgen.rtl.ports import Ports
+from vitgen.rtl.split import split_steps
 
 _RECURSION = 20_000  # chains of instructions are followed from their ends
 
@@ -51,7 +53,7 @@ class Translator:
 
     def __init__(self, function: Function, rams: frozenset[str]) -> None:
         self.function = function
-        self.flow = Flow(function)
+        self.flow = Flow(function, split_steps(function))
         self.nodes = Nodes()
         self.home: dict[str, str] = {}
         self.made: dict[str, Instruction] = {}
@@ -127,8 +129,6 @@ class Translator:
         if number is not None:
             return self.nodes.literal(number, width_of(operand.type))
         name = operand.text
-        if name in self.function.parameters:
-            return self.ports.scalar(name, width_of(operand.type))
         home = self.home[name]
         width = width_of(operand.type)
         if self._is_carried(name):

@@ -35,7 +35,7 @@ class Scheduled:
 
 def _load() -> Any:
     try:
-        from xls import c_api
+        from xls import c_api  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
         raise VitgenError("XLS is not installed; the way to RTL needs it.", _ADVICE) from error
     return c_api

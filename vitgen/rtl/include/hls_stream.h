@@ -78,26 +78,33 @@ struct port_width;
 template <class T>
 struct port_width<stream<T>&> {
   static constexpr int value = payload<T>::width;
+  static constexpr int number = 0;
 };
 template <class T, int COUNT>
 struct port_width<stream<T> (&)[COUNT]> : port_width<stream<T>&> {};
 template <int W>
 struct port_width<ap_uint<W>*> {
   static constexpr int value = W;
+  static constexpr int number = 0;
 };
 template <int W>
 struct port_width<const ap_uint<W>*> : port_width<ap_uint<W>*> {};
 template <int W>
-struct port_width<ap_uint<W>> : port_width<ap_uint<W>*> {};
+struct port_width<ap_uint<W>> {
+  static constexpr int value = W;
+  static constexpr int number = 1;
+};
 
 // Tells the translator what LLVM's types, rounded to bytes, do not.
 template <class... P>
 struct port_widths {
-  int values[sizeof...(P)];
+  struct {
+    int width, number;
+  } values[sizeof...(P)];
 };
 template <class... P>
 constexpr port_widths<P...> port_widths_of(void (*)(P...)) {
-  return {{port_width<P>::value...}};
+  return {{{port_width<P>::value, port_width<P>::number}...}};
 }
 
 }  // namespace hls
