@@ -66,7 +66,7 @@ def test_one_word_per_clock_cycle(bench):
 
 def test_a_planted_bug_is_caught(tmp_path):
     files = emit_hls(ENGINES["even"]).texts()
-    wrong = files["gelu.h"].replace("GELU_CURVATURE = 9463", "GELU_CURVATURE = 9462")
+    wrong = files["gelu.h"].replace("GELU_CURVATURE = 9463", "GELU_CURVATURE = 5463")
     assert wrong != files["gelu.h"]
     planted = Bench(ENGINES["even"], ["gelu"], tmp_path, STAGES, rtl_files={"gelu.h": wrong})
     with pytest.raises(AssertionError, match="gelu"):

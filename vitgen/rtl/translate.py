@@ -191,6 +191,8 @@ class Translator:
         return self.nodes.binary(_SAME[made.op], a, b)
 
     def _intrinsic(self, made: Instruction, values: list[Node]) -> Node:
+        if not made.detail.startswith("@llvm."):
+            self._check_call(made)
         nodes, kind = self.nodes, made.detail.split(".")[1]
         orders = {"smax": "sgt", "smin": "slt", "umax": "ugt", "umin": "ult"}
         if kind in orders:
