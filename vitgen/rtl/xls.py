@@ -3,7 +3,6 @@
 XLS comes from the package ``xls-python``, whose interface is declared unstable and therefore pinned.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +77,4 @@ def schedule(process: Translation, stages: int, interval: int = 1) -> Scheduled:
     verilog = result.get_verilog_text() if hasattr(result, "get_verilog_text") else (
         result.verilog_text
     )
-    reached = [int(number) for number in re.findall(r"\bp(\d+)_", verilog)]
-    return Scheduled(process.name, verilog, interval, max(reached, default=0) + 2 if reached else 1,
-                     process.state_bits)  # fmt: skip
+    return Scheduled(process.name, verilog, interval, stages, process.state_bits)
