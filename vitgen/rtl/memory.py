@@ -1,0 +1,157 @@
+"""Where the loads and stores of a process go: streams, banks, local RAMs, register arrays, tables."""
+
+from dataclasses import dataclass, replace
+
+from vitgen.errors import VitgenError
+from vitgen.rtl.llvm import Function, Instruction, Value, literal, width_of
+
+STREAM_BYTES = 4096  # hls::stream<T>::SIZE
+
+
+@dataclass(frozen=True)
+class Place:
+    """An address: a root with a constant distance and scaled indices, in bytes.
+
+    Parameters
+    ----------
+    root : parameter, local array or constant table.
+    offset : constant part.
+    terms : pairs of an index and the bytes of a step of it.
+    """
+
+    root: str
+    offset: int = 0
+    terms: tuple[tuple[Value, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A place that applies where all the conditions hold.
+
+    Parameters
+    ----------
+    place : the place.
+    conditions : of selections, ``(value, wanted)`` each.
+    arrivals : of phis, ``(block, predecessor)`` each: this activation came that way.
+    """
+
+    place: Place
+    conditions: tuple[tuple[Value, bool], ...] = ()
+    arrivals: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def always(self) -> bool:
+        """Whether there is no other choice."""
+        return not self.conditions and not self.arrivals
+
+
+@dataclass(frozen=True)
+class Access:
+    """A load or store, and one of the places that it may go to."""
+
+    block: str
+    instruction: Instruction
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Array:
+    """A local array.
+
+    Parameters
+    ----------
+    name : of the alloca.
+    width, count : its elements; structs have no width.
+    step : bytes from one to the next.
+    """
+
+    name: str
+    width: int
+    count: int
+    step: int
+
+
+class Pointers:
+    """Resolves pointers of one function."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.defined = {
+            made.name: made
+            for block in function.blocks
+            for made in block.instructions
+            if made.name and made.type == "ptr"
+        }
+        self._home = {
+            made.name: block.name for block in function.blocks for made in block.instructions
+        }
+
+    def choices(self, pointer: str) -> list[Choice]:
+        """The places that a pointer may name.
+
+        Raises
+        ------
+        VitgenError : it comes from something else than arithmetic and selection.
+        """
+        if pointer.startswith("@") or pointer in self.function.parameters:
+            return [Choice(Place(pointer))]
+        made = self.defined.get(pointer)
+        if made is None or made.op not in ("alloca", "getelementptr", "select", "phi"):
+            what = made.text if made else pointer
+            raise VitgenError(
+                f"{self.function.name}: a pointer is not a plain element of an array: {what}",
+                "Index arrays directly, by numbers.",
+            )
+        if made.op == "alloca":
+            return [Choice(Place(pointer))]
+        if made.op == "select":
+            condition, yes, no = made.operands
+            return [
+                replace(choice, conditions=((condition, wanted), *choice.conditions))
+                for value, wanted in ((yes, True), (no, False))
+                for choice in self.choices(value.text)
+            ]
+        if made.op == "phi":
+            block = self._home[pointer]
+            return [
+                replace(choice, arrivals=((block, label), *choice.arrivals))
+                for label, value in zip(made.labels, made.operands, strict=True)
+                for choice in self.choices(value.text)
+            ]
+        base, *indices = made.operands
+        offset, terms = self._arithmetic(made, indices)
+        return [
+            replace(
+                choice,
+                place=Place(
+                    choice.place.root, choice.place.offset + offset, choice.place.terms + terms
+                ),
+            )
+            for choice in self.choices(base.text)
+        ]
+
+    def _arithmetic(
+        self, made: Instruction, indices: list[Value]
+    ) -> tuple[int, tuple[tuple[Value, int], ...]]:
+        kind, offset, terms = made.detail, 0, []
+        for depth, index in enumerate(indices):
+            if depth:
+                if not kind.startswith("["):
+                    raise VitgenError(
+                        f"{self.function.name}: an address within a struct is not understood: "
+                        f"{made.text}"
+                    )
+                kind = kind[1:-1].split(" x ", 1)[1].strip()
+            size = self.function.bytes_of(kind)
+            number = literal(index.text)
+            if number is None:
+                terms.append((index, size))
+            else:
+                offset += number * size
+        return offset, tuple(terms)
+
+    def array(self, made: Instruction) -> Array:
+        """The local array of an alloca."""
+        kind, count = self.function.element(made.detail)
+        width = width_of(kind) if kind.startswith("i") else 0
+        return Array(made.name, width, count, self.function.bytes_of(kind))
