@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.graphs import random_patches, tiny_vit_graph
 from vitgen.csim.build import compile_engine
-from vitgen.csim.library import SimulationFailed
+from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.simulate import Simulator
 from vitgen.csim.verify import verify
 from vitgen.design.engine import Engine

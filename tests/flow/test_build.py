@@ -10,7 +10,7 @@ import vitgen as library
 from tests.flow.conftest import files_of
 from tests.reference import naive
 from vitgen import VitgenError, ir
-from vitgen.csim.library import SimulationFailed
+from vitgen.csim.loader import SimulationFailed
 from vitgen.data import digits
 from vitgen.flow import build as flow_build
 from vitgen.flow.build import build, verify

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitgen.csim.library import Library
+from vitgen.csim.loader import Library
 from vitgen.design.engine import Engine
 from vitgen.design.isa import Instruction, encode_program
 from vitgen.design.packing import BEAT_BYTES, from_slots, pack_image, unpack_lanes, unpack_logits

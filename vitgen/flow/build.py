@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from vitgen import __version__, boards, ir
 from vitgen.csim.build import compile_engine
-from vitgen.csim.library import SimulationFailed
+from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.toolchain import ap_int_headers, find_compiler
 from vitgen.csim.verify import Result, check_image, open_simulator
 from vitgen.csim.worker import Worker
