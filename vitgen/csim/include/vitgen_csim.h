@@ -25,7 +25,7 @@
 #define VITGEN_CSIM_API extern "C" __attribute__((visibility("default")))
 #define VITGEN_CSIM_HIDDEN __attribute__((visibility("hidden")))
 
-// ---- C functions of the harness and of Python (vitgen/csim/library.py) ----
+// ---- C functions of the harness and of Python (vitgen/csim/loader.py) ----
 
 // Depth of the stream `name`, or of all elements of the array of streams `name`: what the pragma
 // says. Holds for all later runs. A name that no process of the next run uses is reported, once.
