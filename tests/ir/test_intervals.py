@@ -25,6 +25,7 @@ from vitgen.ir import (
     MatMulQK,
     Softmax,
     Tensor,
+    Unfold,
 )
 from vitgen.reference import execute
 
@@ -70,6 +71,43 @@ def test_linear_is_exact(seed: int, where: tuple[int, int], bits: int) -> None:
         op, (1, rows), bits, features=features, tokens=1, input_bits=4, interval=interval
     )
     assert reached(graph) == graph.tensors["y"].interval
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), ends(-7, 7).map(lambda p: (p[0], min(p[1], p[0] + 3))))
+def test_relu_is_exact(seed: int, interval: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    op = fixed_linear(
+        rng.integers(-127, 128, (2, 3)),
+        bias=rng.integers(-2000, 2000, 2).astype(np.int32),
+        mult=rng.integers(-200, 200, 2).astype(np.int32),
+        shift=int(rng.integers(8, 12)),
+        relu=True,
+    )
+    graph = one_op(op, (1, 2), 8, features=3, tokens=1, input_bits=4, interval=interval)
+    assert reached(graph) == graph.tensors["y"].interval
+
+
+@pytest.mark.parametrize(
+    ("padding", "lead", "interval", "expected"),
+    [
+        (0, 0, (3, 5), (3, 5)),
+        (0, 0, (-5, -3), (-5, -3)),
+        (1, 0, (3, 5), (0, 5)),
+        (1, 0, (-5, -3), (-5, 0)),
+        (0, 1, (3, 5), (0, 5)),
+        (0, 2, (-5, -3), (-5, 0)),
+        (1, 1, (-3, 5), (-3, 5)),
+    ],
+)
+def test_unfold_is_exact(
+    padding: int, lead: int, interval: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    size = 2 if padding else 1
+    op = Unfold("y", ("x",), "y", 2, 1, kernel=size, stride=1, padding=padding, lead=lead)
+    shape = (lead + op.out_height * op.out_width, op.kernel**2)
+    graph = one_op(op, shape, 4, features=1, tokens=2, input_bits=4, interval=interval)
+    assert graph.tensors["y"].interval == expected == reached(graph)
 
 
 @settings(max_examples=60)

@@ -20,6 +20,7 @@ from vitgen.ir import (
     Op,
     Softmax,
     Tensor,
+    Unfold,
     full_range,
 )
 
@@ -97,6 +98,39 @@ def test_linear_pot_row_with_another_weight() -> None:
     )
     refused(op, [X], Y, "Weight -7 is not a power of two")
     check(dataclasses.replace(op, row_scheme=op.row_scheme[::-1]), [X], Y)
+
+
+UNFOLD = Unfold("y", ("x",), "y", height=4, width=5, kernel=3, stride=2, padding=1, lead=1)
+MAP, WINDOWS = tensor("x", 20, 2), tensor("y", 7, 18)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"height": 0}, "height 0, .* make no windows"),
+        ({"width": -1}, "width -1"),
+        ({"kernel": 0}, "kernel 0"),
+        ({"stride": 0}, "stride 0"),
+        ({"lead": -1}, "lead -1"),
+        ({"padding": -1}, "the padding is -1 for a kernel of 3"),
+        ({"padding": 3}, "the padding is 3 for a kernel of 3"),
+        ({"height": 5}, r"x has shape \(20, 2\), not a map of 5 x 5 tokens"),
+        ({"kernel": 7}, "a kernel of 7 does not fit a map of 4 x 5 with padding 1"),
+        ({"lead": 0}, r"the output has shape \(7, 18\), not \(6, 18\)"),
+        ({"stride": 1}, r"not \(21, 18\)"),
+        ({"kernel": 2}, r"not \(10, 8\)"),
+    ],
+)
+def test_unfold(changes: dict[str, Any], message: str) -> None:
+    check(UNFOLD, [MAP], WINDOWS)
+    refused(dataclasses.replace(UNFOLD, **changes), [MAP], WINDOWS, message)
+
+
+def test_unfold_keeps_its_integers() -> None:
+    refused(UNFOLD, [MAP], tensor("y", 7, 18, bits=9), "the output has 9 bits")
+    refused(UNFOLD, [MAP], tensor("y", 7, 18, scale=2.0), "8 bits of scale 2.0")
+    refused(UNFOLD, [tensor("x", 1, 20, 2)], WINDOWS, r"x has shape \(1, 20, 2\)")
+    assert UNFOLD.macs([MAP]) == 0
 
 
 QK = MatMulQK("y", ("q", "k"), "y", heads=2, mult=3, shift=9)

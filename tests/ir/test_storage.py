@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.graphs import random_patches, tiny_vit_graph
+from tests.support.ops import conv_graph
 from vitgen.errors import VitgenError
 from vitgen.ir import Graph, dump, load
 from vitgen.ir.storage import known
@@ -65,6 +66,35 @@ def test_same_seed_same_bytes(files: dict[str, bytes]) -> None:
     assert dump(tiny_vit_graph(np.random.default_rng(0), **SIZES)) == files
 
 
+def test_format_1_has_no_relu(tmp_path: Path) -> None:
+    graph = tiny_vit_graph(np.random.default_rng(0), **SIZES)
+    files = dump(graph)
+
+    def older(record: dict[str, Any]) -> None:
+        record["format"] = 1
+        for op in record["ops"]:
+            op.pop("relu", None)
+
+    again = load(write(tmp_path, edit(files, older)))
+    assert dump(again) == files
+
+
+def test_stem_round_trip(tmp_path: Path) -> None:
+    graph = conv_graph(np.random.default_rng(0), height=5, width=4, channels=3, relu=True)
+    files = dump(graph)
+    record = json.loads(files["ir.json"])
+    assert [op["kind"] for op in record["ops"]] == ["unfold", "linear"]
+    assert record["ops"][0] == {
+        "kind": "unfold", "name": "u", "inputs": ["x"], "output": "u",
+        "height": 5, "width": 4, "kernel": 3, "stride": 2, "padding": 1, "lead": 1,
+    }  # fmt: skip
+    assert record["ops"][1]["relu"] is True
+    again = load(write(tmp_path, files))
+    assert dump(again) == files and again.tensors == graph.tensors
+    floating = edit(files, lambda r: r["ops"][0].update(stride=2.0))
+    refuse(write(tmp_path, floating), "stride of op u is 2.0")
+
+
 def test_layout_of_the_specification(files: dict[str, bytes]) -> None:
     record = json.loads(files["ir.json"])
     assert list(record) == [
@@ -77,7 +107,7 @@ def test_layout_of_the_specification(files: dict[str, bytes]) -> None:
         "constants",
         "ops",
     ]
-    assert record["format"] == 1 and record["constants"] == ["embedding"]
+    assert record["format"] == 2 and record["constants"] == ["embedding"]
     assert list(record["tensors"][0]) == ["name", "shape", "bits", "scale", "interval", "fraction"]
     linear = record["ops"][0]
     assert linear["kind"] == "linear" and linear["weight"] == {"array": "embed/weight"}
@@ -148,7 +178,7 @@ def test_the_edit_itself_is_harmless(tmp_path: Path, files: dict[str, bytes]) ->
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "format": (lambda r: r.update(format=2), "format 2"),
+    "format": (lambda r: r.update(format=3), "format 3"),
     "no format": (lambda r: r.pop("format"), "cannot be read"),
     "unknown op": (lambda r: r["ops"][0].update(kind="convolve"), "Unknown op 'convolve'"),
     "private op": (lambda r: r["ops"][0].update(kind="_head_product"), "Unknown op"),
@@ -162,6 +192,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "true delta": (lambda r: op_of(r, "gelu").update(delta=True), "delta of op .* is True"),
     "text heads": (lambda r: op_of(r, "matmul_qk").update(heads="2"), "heads of op .* is '2'"),
     "list tokens": (lambda r: op_of(r, "linear").update(tokens=[1]), "tokens of op .* is"),
+    "relu a number": (lambda r: op_of(r, "linear").update(relu=1), "relu of op .* is 1"),
+    "relu null": (lambda r: op_of(r, "linear").update(relu=None), "relu of op .* is None"),
     "unknown array": (lambda r: r["ops"][0].update(weight={"array": "x"}), "cannot be read"),
     "array as list": (lambda r: r["ops"][0].update(bias=[0, 0, 0, 0]), "bias of op embed is"),
     "array too short": (
@@ -262,4 +294,5 @@ def test_known_ops() -> None:
         "matmul_av",
         "matmul_qk",
         "softmax",
+        "unfold",
     ]

@@ -40,8 +40,25 @@ def linear(op: dict[str, Any], x: Matrix, bits: int) -> Matrix:
             acc = bias
             for a, w in zip(row, weights, strict=True):
                 acc += a * w
-            out.append(requant(acc, mult, op["shift"], bits))
+            y = requant(acc, mult, op["shift"], bits)
+            out.append(max(y, 0) if op["relu"] else y)
         result.append(out)
+    return result
+
+
+def unfold(op: dict[str, Any], x: Matrix) -> Matrix:
+    height, width, size, step = op["height"], op["width"], op["kernel"], op["stride"]
+    channels, edge = len(x[0]), op["padding"]
+    result = [[0] * (size * size * channels) for _ in range(op["lead"])]
+    for top in range(-edge, height + edge - size + 1, step):
+        for left in range(-edge, width + edge - size + 1, step):
+            row = []
+            for y in range(top, top + size):
+                for z in range(left, left + size):
+                    for c in range(channels):
+                        inside = 0 <= y < height and 0 <= z < width
+                        row.append(x[y * width + z][c] if inside else 0)
+            result.append(row)
     return result
 
 
@@ -128,6 +145,8 @@ def _compute(op: dict[str, Any], inputs: list[Any], fraction: int | None, bits: 
     kind = op["kind"]
     if kind == "linear":
         return linear(op, inputs[0], bits)
+    if kind == "unfold":
+        return unfold(op, inputs[0])
     if kind == "matmul_qk":
         return matmul_qk(op, *inputs, bits)
     if kind == "matmul_av":

@@ -140,6 +140,7 @@ def test_linear(tokens: int, rows: int, features: int, data: st.DataObject) -> N
     first = data.draw(st.none() | st.integers(1, tokens))
     bits, input_bits = data.draw(st.integers(4, 16)), data.draw(st.sampled_from([4, 8, 12]))
     limit = 2 ** (input_bits - 1) - 1
+    relu = data.draw(st.booleans())
     # Multipliers that bring the largest sum to about the end of the output's range.
     shift = max(1, 17 + (features * 127 * limit).bit_length() - bits)
     op = fixed_linear(
@@ -148,6 +149,7 @@ def test_linear(tokens: int, rows: int, features: int, data: st.DataObject) -> N
         mult=rng.integers(-131071, 131072, rows).astype(np.int32),
         shift=shift,
         tokens=first,
+        relu=relu,
     )
     shape = (first or tokens, rows)
     graph = one_op(op, shape, bits, features=features, tokens=tokens, input_bits=input_bits)

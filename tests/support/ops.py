@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vitgen.ir import Graph, GraphBuilder, Interval, Linear, Op
+from vitgen.ir import Graph, GraphBuilder, Interval, Linear, Op, Unfold
 
 
 def one_op(
@@ -52,3 +52,41 @@ def fixed_linear(weight: np.ndarray, **changes: Any) -> Linear:
         shift=1,
     )
     return dataclasses.replace(op, **changes)
+
+
+def conv_graph(
+    rng: np.random.Generator,
+    *,
+    height: int,
+    width: int,
+    channels: int,
+    rows: int = 4,
+    kernel: int = 3,
+    stride: int = 2,
+    padding: int = 1,
+    lead: int = 1,
+    relu: bool = False,
+    bits: int = 8,
+) -> Graph:
+    """A convolution: ``y``, linear with random weights and biases, on ``u``, the unfolded map ``x``.
+
+    Multipliers bring most results within the range of ``bits`` and some beyond it.
+    """
+    builder = GraphBuilder("conv")
+    x = builder.input("x", (height * width, channels), 8, 0.5)
+    windows = Unfold("u", ("x",), "u", height, width, kernel, stride, padding, lead)
+    tokens = lead + windows.out_height * windows.out_width
+    features = kernel * kernel * channels
+    builder.add(windows, (tokens, features), x.bits, x.scale)
+    reach = round(127 * 64 * features**0.5)
+    linear = fixed_linear(
+        rng.integers(-127, 128, (rows, features)),
+        name="y",
+        inputs=("u",),
+        bias=rng.integers(-reach, reach + 1, rows).astype(np.int32),
+        mult=rng.integers(1, 2**bits, rows).astype(np.int32),
+        shift=reach.bit_length(),
+        relu=relu,
+    )
+    builder.add(linear, (tokens, rows), bits, 1.0)
+    return builder.finish("y")

@@ -14,6 +14,7 @@ from vitgen.ir.ops import (
     MatMulQK,
     Op,
     Softmax,
+    Unfold,
 )
 from vitgen.ir.storage import dump, load
 from vitgen.ir.tensor import Interval, Tensor, full_range
@@ -35,6 +36,7 @@ __all__ = [
     "Op",
     "Softmax",
     "Tensor",
+    "Unfold",
     "dump",
     "full_range",
     "load",

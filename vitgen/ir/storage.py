@@ -14,7 +14,10 @@ from vitgen.ir.graph import Graph
 from vitgen.ir.ops.base import OPS, Array, Op
 from vitgen.ir.tensor import Interval, Tensor
 
-FORMAT = 1
+FORMAT = 2
+"""Written; 2 has the op ``unfold`` and the field ``relu`` of ``linear`` more than 1."""
+
+READABLE = (1, FORMAT)
 
 
 def _op_to_json(op: Op) -> dict[str, Any]:
@@ -84,6 +87,12 @@ def _op_from_json(record: dict[str, Any], arrays: dict[str, Array]) -> Op:
             fields[field.name] = array
         elif field.name == "inputs":
             fields["inputs"] = tuple(fields["inputs"])
+        elif field.type is bool and field.name in fields:
+            if type(value) is not bool:
+                raise VitgenError(
+                    f"{field.name} of op {name} is {value!r} in ir.json, not true or false.",
+                    "Build again.",
+                )
         elif value is not None and field.name not in ("name", "output"):
             _whole(f"{field.name} of op {name}", value)
     return OPS[kind](**fields)
@@ -126,9 +135,10 @@ def load(directory: Path) -> Graph:
 
 def _parse(directory: Path) -> Graph:
     record = json.loads((directory / "ir.json").read_text())
-    if record["format"] != FORMAT:
+    if record["format"] not in READABLE:
         raise VitgenError(
-            f"ir.json has format {record['format']}, this vitgen reads {FORMAT}.",
+            f"ir.json has format {record['format']}, this vitgen reads "
+            f"{' and '.join(map(str, READABLE))}.",
             "Build again with this version.",
         )
     with np.load(directory / "ir.npz", allow_pickle=False) as archive:

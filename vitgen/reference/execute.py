@@ -29,6 +29,7 @@ from vitgen.ir import (
     Op,
     Softmax,
     Tensor,
+    Unfold,
 )
 
 Int = NDArray[np.integer[Any]]
@@ -125,6 +126,22 @@ def _linear(call: Call[Linear]) -> Int:
         for part in _pieces(len(product), product.shape[1], PIECE):
             acc = product[part].astype(np.int64) + bias
             result[part, piece] = arith.requant(acc, mult, op.shift, call.output.bits)
+    if op.relu:
+        np.maximum(result, 0, out=result)
+    return result
+
+
+@executes(Unfold)
+def _unfold(call: Call[Unfold]) -> Int:
+    op, (x,) = call.op, call.values
+    size, channels = op.kernel, x.shape[1]
+    tokens, features = call.output.shape
+    border = (op.padding, op.padding)
+    padded = np.pad(x.reshape(op.height, op.width, channels), (border, border, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(0, 1))
+    chosen = windows[:: op.stride, :: op.stride].transpose(0, 1, 3, 4, 2)
+    result = np.zeros((tokens, features), dtype=np.int16)
+    result[op.lead :].reshape(chosen.shape)[...] = chosen
     return result
 
 

@@ -7,6 +7,7 @@ from vitgen.ir.ops.gelu import Gelu
 from vitgen.ir.ops.layernorm import LayerNorm
 from vitgen.ir.ops.linear import FIXED, POT, SCHEME_NAMES, Linear
 from vitgen.ir.ops.softmax import Softmax
+from vitgen.ir.ops.unfold import Unfold
 
 __all__ = [
     "FIXED",
@@ -21,4 +22,5 @@ __all__ = [
     "MatMulQK",
     "Op",
     "Softmax",
+    "Unfold",
 ]

@@ -20,6 +20,8 @@ SCHEME_NAMES = {FIXED: "fixed", POT: "pot"}
 class Linear(Op):
     """``y[n, r] = requant(sum_k x[n, k] * weight[r, k] + bias[r], mult[r], shift)``.
 
+    With ``relu``, ``y[n, r]`` is the larger of that and 0.
+
     Parameters
     ----------
     weight : ``int8 (rows, features)``; a fixed row of b bits stays within ``+-(2**(b-1) - 1)``, a
@@ -29,6 +31,7 @@ class Linear(Op):
     bias : ``int32 (rows,)`` in the accumulator's scale.
     mult : ``int32 (rows,)``, below ``2**17``; ``shift``: one for the layer.
     tokens : tokens computed, counted from token 0 (1 for a classifier on CLS); None for all.
+    relu : negative results become 0.
     """
 
     kind: ClassVar[str] = "linear"
@@ -40,6 +43,7 @@ class Linear(Op):
     mult: Array
     shift: int
     tokens: int | None = None
+    relu: bool = False
 
     @property
     def rows(self) -> int:
@@ -122,7 +126,8 @@ class Linear(Op):
         self.require_accumulator(self.partial_sums(x))
         mult = self.mult.astype(np.int64)
         ends = [requant(end, mult, self.shift, output.bits) for end in (low, high)]
-        return Interval(int(min(e.min() for e in ends)), int(max(e.max() for e in ends)))
+        least, most = int(min(e.min() for e in ends)), int(max(e.max() for e in ends))
+        return Interval(max(least, 0), max(most, 0)) if self.relu else Interval(least, most)
 
     def macs(self, inputs: Sequence[Tensor]) -> int:
         (x,) = inputs
