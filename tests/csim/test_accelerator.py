@@ -9,11 +9,12 @@ import fcntl
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from tests.support.graphs import random_patches, tiny_vit_graph
+from tests.support.graphs import StemSizes, random_patches, tiny_vit_graph
 from vitgen.csim.build import compile_engine
 from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.simulate import Simulator
@@ -27,6 +28,8 @@ from vitgen.errors import VitgenError
 
 # The largest of every dimension below, so that each engine holds every graph.
 LARGEST = dict(tokens=23, width=24, heads=1, depth=1, mlp=40, classes=12, patch_features=20)
+# Of two slots and more on most engines; its projection is longer than any layer that is replayed.
+STEM = StemSizes(image=24, channels=3, convs=((7, 2, 9), (3, 1, 5)), patch=3)
 
 LANES = dict(requant_lanes=1, gelu_lanes=1, softmax_lanes=1, norm_lanes=1)
 ENGINES = {
@@ -68,9 +71,21 @@ GRAPHS = {
 }
 
 
+STEMS = {
+    "two_convolutions": dict(width=10, mlp=20, stem=STEM),
+    "one_convolution": dict(width=6, act_bits=6, stem=StemSizes(8, 1, ((3, 2, 11),), 1)),
+    "stride_of_one": dict(width=8, stem=StemSizes(6, 2, ((5, 1, 3), (3, 2, 3), (3, 1, 2)), 3)),
+}
+
+
 def engine_named(name: str) -> Engine:
     rng = np.random.default_rng(0)
-    return engine_for(needs_of(tiny_vit_graph(rng, **LARGEST)), **ENGINES[name])
+    graphs = [tiny_vit_graph(rng, **LARGEST)]
+    if name != "single_lane":  # its tiles hold one row and no gate beside it
+        graphs += [tiny_vit_graph(rng, **kind) for kind in STEMS.values()]
+    engines = [engine_for(needs_of(graph), **ENGINES[name]) for graph in graphs]
+    sizes = [f.name for f in fields(Engine) if f.name.startswith("max_") or "_depth" in f.name]
+    return replace(engines[0], **{n: max(getattr(e, n) for e in engines) for n in sizes})
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +119,15 @@ def test_every_tensor_equals_the_reference(compiled, engine, kind):
     simulator, graph, batch = run(compiled, engine, GRAPHS[kind])
     result = verify(simulator, graph, batch)
     assert result.images == len(batch) and result.tensors > 10 * len(batch)
+    assert result.mismatches == 0, str(result.first)
+
+
+@pytest.mark.parametrize("kind", STEMS)
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "single_lane"])
+def test_every_map_of_a_stem_equals_the_reference(compiled, engine, kind):
+    simulator, graph, batch = run(compiled, engine, STEMS[kind])
+    result = verify(simulator, graph, batch)
+    assert result.images == len(batch) and result.tensors > 20 * len(batch)
     assert result.mismatches == 0, str(result.first)
 
 

@@ -31,7 +31,7 @@ def engine(**shape) -> Engine:
     defaults = dict(
         array="dsp48", group_lanes=2, groups=1, dsp_rows=2, pot_rows=1, act_bits=8,
         requant_lanes=1, gelu_lanes=1, softmax_lanes=1, norm_lanes=1, weight_ports=1,
-        weight_fifo=4, max_k=64, max_tokens=8, max_features=64, max_head_dim=8,
+        weight_fifo=4, max_k=64, replay_depth=64, max_tokens=8, max_features=64, max_head_dim=8,
     )  # fmt: skip
     return Engine(**(defaults | DEPTHS | shape))
 
@@ -77,24 +77,25 @@ def test_tokens_stand_where_the_document_says(lanes, groups, tokens, features):
             st.integers(-(1 << 17) + 1, (1 << 17) - 1),
             st.integers(0, (1 << 16) - 1),
             st.booleans(),
+            st.booleans(),
         ),
         min_size=1,
         max_size=20,
     )
 )
 def test_records_hold_their_fields(rows):
-    bias, mult, dest, keep = (np.array(column) for column in zip(*rows, strict=True))
-    packed = pack_records(bias, mult, dest, keep).reshape(-1, 16)
+    bias, mult, dest, keep, gate = (np.array(column) for column in zip(*rows, strict=True))
+    packed = pack_records(bias, mult, dest, keep, gate).reshape(-1, 16)
     for record, row in zip(packed, rows, strict=True):
         number = int.from_bytes(record.tobytes(), "little")
         fields = [number & 0xFFFFFFFF, number >> 32 & 0x3FFFF, number >> 50 & 0xFFFF, number >> 66]
-        assert fields == [row[0] % 2**32, row[1] % 2**18, row[2], int(row[3])]
+        assert fields == [row[0] % 2**32, row[1] % 2**18, row[2], row[3] + 2 * row[4]]
 
 
 def test_a_destination_beyond_its_field_is_refused():
     one = np.ones(1, dtype=np.int64)
     with pytest.raises(VitgenError, match="65536"):
-        pack_records(one, one, one << 16, one > 0)
+        pack_records(one, one, one << 16, one > 0, one > 1)
 
 
 def linear(rng, rows: int, features: int, mix: Rows) -> Linear:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from tests.support.graphs import random_patches, tiny_vit_graph
+from tests.support.graphs import StemSizes, random_patches, tiny_vit_graph
 from tests.support.machine import Machine
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import DONE_DEPTH, Source, decode, encode_program
 from vitgen.design.needs import needs_of
-from vitgen.design.packing import from_slots, pack_image
+from vitgen.design.packing import from_slots
 from vitgen.design.program import build_program
 from vitgen.reference.execute import execute
 
@@ -25,6 +25,9 @@ GRAPHS = [
     dict(tokens=17, width=15, heads=3, mlp=9, wide_ratio=0.3, pot_ratio=0.4),
     dict(tokens=13, width=10, heads=1, weight_bits=8, pot_ratio=1.0),
     dict(tokens=8, width=12, heads=2, weight_bits=8, pot_ratio=0.0, act_bits=4),
+    dict(width=6, stem=StemSizes(12, 3, ((7, 2, 4), (3, 1, 5), (3, 1, 3)), 2)),
+    dict(width=6, stem=StemSizes(8, 1, ((3, 2, 2),), 4), act_bits=5),
+    dict(width=4, stem=StemSizes(5, 2, ((5, 1, 3),), 1)),
 ]
 
 
@@ -44,9 +47,8 @@ def test_decoded_program_computes_every_tensor(kind, shape):
     engine = engine_of(graph, shape)
     program = build_program(graph, engine)
     expected = execute(graph, patches, keep=list(graph.tensors))
-    machine = Machine(
-        engine, program.weights, program.params, program.constants, pack_image(engine, patches)
-    )
+    image = program.pack_image(engine, patches)
+    machine = Machine(engine, program.weights, program.params, program.constants, image)
     compared = 0
     for index in machine.run(encode_program(program.instructions)):
         output = program.outputs[index]
@@ -64,13 +66,14 @@ def test_decoded_program_computes_every_tensor(kind, shape):
                 for s in range(slots)
             ])  # fmt: skip
             got = from_slots(words, output.tokens)
-            want = want if output.head is None else want[output.head]
+            want = output.expected(want)
             np.testing.assert_array_equal(got, want, err_msg=output.tensor)
         compared += 1
     written = {o.tensor for o in program.outputs if o is not None}
     fused = {
         t for t in graph.tensors
-        if t.endswith((".qk", ".proj", ".fc1", ".fc2")) or t.startswith("embed")
+        if t.endswith((".qk", ".proj", ".fc1", ".fc2", ".unfold"))
+        or t.startswith(("embed", "stem.patches"))
     }  # fmt: skip
     assert compared and written | fused | {"embed.add"} >= set(graph.tensors) - {"embed"}
 

@@ -75,7 +75,8 @@ class Dispatch:
             f["dest_base"], f["dest_stride"], f["mult"], limit,
         )  # fmt: skip
         self.send("array_command", row_tiles * slots, k, f["wide"], f["fixed_rows"], f["pot_rows"])
-        self.send("requant_command", row_tiles * slots * rows, f["shift"], f["bits"], f["route"])
+        self.send("requant_command", row_tiles * slots * rows, f["shift"], f["bits"],
+                  f["relu"], f["route"])
         self.follow(Route(f["route"]), f, slots, keys, slots * limit)
 
     def extent(self, f):
@@ -140,5 +141,5 @@ class Dispatch:
             self.send("turn_command", *operand, f["fixed_rows"], keys)
         self.send(
             "feed_command", ActSource(f["act_source"]), f["act_base"], f["act_stride"], k,
-            row_tiles, slots, f["token_outer"],
+            row_tiles, slots, f["token_outer"], f["act_run"], f["act_jump"],
         )  # fmt: skip

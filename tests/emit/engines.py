@@ -25,6 +25,6 @@ def make(name: str, array: str = "dsp48") -> Engine:
     """An engine by name."""
     return Engine(
         array=array, requant_lanes=1, gelu_lanes=1, softmax_lanes=1, norm_lanes=1, weight_fifo=16,
-        max_k=40, max_tokens=70, max_features=50, max_head_dim=12, residual_depth=90, act_depth=80,
+        max_k=40, replay_depth=40, max_tokens=70, max_features=50, max_head_dim=12, residual_depth=90, act_depth=80,
         prob_depth=70, key_depth=60, value_depth=64, **_SHAPES[name],
     )  # fmt: skip

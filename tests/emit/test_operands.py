@@ -172,7 +172,7 @@ def test_params(operands):
         if mode == CONSTANT:
             for slot in range(slots):
                 gemm += [
-                    (0, mult, base + slot * stride + row, int(row < limit))
+                    (0, mult, base + slot * stride + row, int(row < limit), 0)
                     for row in range(tiles * count)
                 ]
             continue
@@ -180,18 +180,21 @@ def test_params(operands):
             bias = rng.integers(-(1 << 31), 1 << 31, count)
             factor = rng.integers(-(1 << 17), 1 << 17, count)
             dest = rng.integers(0, 1 << 15, count)
-            keep = rng.integers(0, 2, count)
+            keep, gate = rng.integers(0, 2, (2, count))
             beats += [
                 int(b) & 0xFFFFFFFF | (int(m) & 0x3FFFF) << 32 | int(d) << 50 | int(z) << 66
-                for b, m, d, z in zip(bias, factor, dest, keep, strict=True)
+                | int(g) << 67
+                for b, m, d, z, g in zip(bias, factor, dest, keep, gate, strict=True)
             ]
             for slot in range(slots):
                 where = (base + slot * stride + dest) % (1 << 16)
-                (gemm if mode == GEMM else norm).extend(zip(bias, factor, where, keep, strict=True))
+                (gemm if mode == GEMM else norm).extend(
+                    zip(bias, factor, where, keep, gate, strict=True)
+                )
     output = operands.run([PARAMS, len(commands)], commands, words_in(beats, 128))
     for expected in (gemm, norm):
         for _ in range(e.groups):
-            np.testing.assert_array_equal(output.stream(4), np.array(expected))
+            np.testing.assert_array_equal(output.stream(5), np.array(expected))
     output.finish()
 
 
@@ -245,17 +248,21 @@ def test_feed_reads_in_either_order(operands):
         rng.integers(-half, half, (depth, e.group_lanes)) for depth in (e.act_depth, e.prob_depth)
     ]
     commands = [
-        (0, 3, 20, 17, 4, 3, 0), (1, 0, 21, 20, 3, 3, 1), (0, 79, 1, 1, 1, 1, 0),
-        (1, 5, 0, 3, 1, 4, 0), (0, 10, 30, 6, 5, 2, 1), (0, 0, 40, 40, 2, 2, 0),
+        (0, 3, 20, 17, 4, 3, 0, 0, 0), (1, 0, 21, 20, 3, 3, 1, 0, 0), (0, 79, 1, 1, 1, 1, 0, 0, 0),
+        (1, 5, 0, 3, 1, 4, 0, 0, 0), (0, 10, 30, 6, 5, 2, 1, 0, 0), (0, 0, 40, 40, 2, 2, 0, 0, 0),
+        # In runs: windows of a convolution, a last run that is short, runs of one word.
+        (0, 3, 2, 12, 3, 5, 0, 4, 9), (0, 0, 11, 7, 2, 3, 1, 3, 20), (0, 5, 1, 4, 2, 2, 0, 1, 7),
+        (0, 2, 3, 6, 2, 2, 0, 6, 50),
     ]  # fmt: skip
     expected = []
-    for source, base, stride, k, tiles, slots, token_outer in commands:
+    for source, base, stride, k, tiles, slots, token_outer, run, jump in commands:
         order = [(s, t) for s in range(slots) for t in range(tiles)]
         if not token_outer:
             order = [(s, t) for t in range(tiles) for s in range(slots)]
         for slot, _ in order:
             at = base + slot * stride
-            expected.append(banks[source][at : at + k])
+            words = [at + i + (i // run * (jump - 1) if run else 0) for i in range(k)]
+            expected.append(banks[source][words])
     output = operands.run([FEED], *banks, [len(commands)], commands)
     np.testing.assert_array_equal(output.stream(e.group_lanes), np.concatenate(expected))
     assert words_out(output, 1) == [1] * len(commands)

@@ -30,7 +30,7 @@ def make_engine(shape: str, array: str = "dsp48") -> Engine:
     """The engine of a shape; the widest shape is narrower in the C++ form of the array."""
     changes = WIDEST_HLS if (shape, array) == ("37", "hls") else {}
     return Engine(
-        array=array, weight_ports=1, weight_fifo=16, max_k=200, max_tokens=1023, max_features=1024,
+        array=array, weight_ports=1, weight_fifo=16, max_k=200, replay_depth=200, max_tokens=1023, max_features=1024,
         max_head_dim=64, residual_depth=200, act_depth=150, prob_depth=130, key_depth=90,
         value_depth=70, **(SHAPES[shape] | changes),
     )  # fmt: skip

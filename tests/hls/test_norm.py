@@ -35,6 +35,7 @@ class Command:
                 np.broadcast_to(self.gain, shape),
                 self.address,
                 np.ones(shape, dtype=np.int64),
+                np.zeros(shape, dtype=np.int64),
             ],
             axis=2,
         )

@@ -42,15 +42,25 @@ class Words:
             self.mult = rng.choice([0, 1, (1 << 17) - 1], words)
         self.address = rng.integers(0, 1 << 16, words)
         self.keep = rng.integers(0, 2, words)
+        self.relu = int(rng.integers(0, 2))
+        self.gate = (rng.random(words) < 0.2).astype(np.int64)
 
     def values(self) -> list[Int]:
-        head = np.array([len(self.acc), self.shift, self.bits, self.route])
-        records = np.stack([self.bias, self.mult, self.address, self.keep], axis=1)
+        head = np.array([len(self.acc), self.shift, self.bits, self.relu, self.route])
+        records = np.stack([self.bias, self.mult, self.address, self.keep, self.gate], axis=1)
         return [head, np.concatenate([self.acc, records], axis=1)]
 
     def expected(self) -> Int:
         """``(kept, lanes)``, behind the address where the route has one."""
         values = requant(self.total, self.mult[:, None], self.shift, self.bits)
+        if self.relu:
+            values = np.maximum(values, 0)
+        opened = np.ones(values.shape[1], dtype=bool)
+        for row, gate in enumerate(self.gate):
+            if gate:
+                opened = self.total[row] > 0
+                values[row] = 1
+            values[row, ~opened] = 0
         if self.route in TAGGED:
             values = np.concatenate([self.address[:, None], values], axis=1)
         return values[self.keep == 1]

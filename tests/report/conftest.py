@@ -30,7 +30,7 @@ FIDELITY = dict(
 DEIT_B_ENGINE = Engine(
     array="dsp48", group_lanes=20, groups=2, dsp_rows=48, pot_rows=48, act_bits=8,
     requant_lanes=10, gelu_lanes=5, softmax_lanes=10, norm_lanes=20, weight_ports=4,
-    weight_fifo=2048, max_k=3072, max_tokens=197, max_features=768, max_head_dim=64,
+    weight_fifo=2048, max_k=3072, replay_depth=3072, max_tokens=197, max_features=768, max_head_dim=64,
     residual_depth=3840, act_depth=19200, prob_depth=1970, key_depth=3840, value_depth=3840,
 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from vitgen.design.engine import Engine
 
-_COMMON = dict(array="hls", weight_fifo=16, max_k=40, max_tokens=70, max_features=50,
+_COMMON = dict(array="hls", weight_fifo=16, max_k=40, replay_depth=40, max_tokens=70, max_features=50,
                max_head_dim=12, residual_depth=90, act_depth=80, prob_depth=70, key_depth=60,
                value_depth=64)  # fmt: skip
 

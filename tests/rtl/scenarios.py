@@ -39,7 +39,7 @@ def feed(e: Engine, rng: random.Random) -> Values:
     commands = [
         command((rng.randrange(2), 1), (rng.randrange(5), 16), (rng.randrange(1, 12), 13),
                 (rng.randrange(1, 13), 13), (rng.randrange(4), 12), (rng.randrange(1, 4), 10),
-                (rng.randrange(2), 1))
+                (rng.randrange(2), 1), (rng.randrange(5), 13), (rng.randrange(3), 13))
         for _ in range(8)
     ]  # fmt: skip
     bits = e.group_lanes * e.act_bits
@@ -87,12 +87,13 @@ def requantize(e: Engine, rng: random.Random) -> Values:
     for route in [*range(7), *range(7)]:
         words = rng.choice([0, 1, 5, 11])
         commands.append(command((words, 24), (rng.randrange(1, 41), 6),
-                                (rng.randrange(2, e.act_bits + 1), 5), (route, 3)))  # fmt: skip
+                                (rng.randrange(2, e.act_bits + 1), 5), (rng.randrange(2), 1),
+                                (route, 3)))  # fmt: skip
         total += words
     sums = [pack([(rng.randrange(-(2**26) + 1, 2**26), 27) for _ in range(e.group_lanes)])
             for _ in range(total)]  # fmt: skip
     params = [pack([(rng.randrange(-1000, 1000), 32), (rng.randrange(-(2**17) + 1, 2**17), 18),
-                    (rng.getrandbits(16), 16), (rng.random() < 0.8, 1)])
+                    (rng.getrandbits(16), 16), (rng.random() < 0.8, 1), (rng.random() < 0.2, 1)])
               for _ in range(total)]  # fmt: skip
     return Values({"commands": [*commands, STOP], "sums": sums, "params": params})
 
@@ -283,7 +284,7 @@ def norm_scale(e: Engine, rng: random.Random) -> Values:
         for _ in range(tiles)
     ]  # fmt: skip
     params = [pack([(rng.randrange(-(2**30), 2**30), 32), (rng.randrange(-(2**17) + 1, 2**17), 18),
-                    (rng.getrandbits(16), 16), (1, 1)])
+                    (rng.getrandbits(16), 16), (1, 1), (0, 1)])
               for _ in range(words)]  # fmt: skip
     return Values({"commands": commands, "words": random_words(rng, words, e.group_lanes * 16),
                    "roots": roots, "params": params})  # fmt: skip

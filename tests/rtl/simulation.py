@@ -27,7 +27,7 @@ def make_engine(
     return Engine(
         array="dsp48", group_lanes=lanes, groups=1, dsp_rows=dsp_rows, pot_rows=pot_rows,
         act_bits=act_bits, requant_lanes=1, gelu_lanes=1, softmax_lanes=1, norm_lanes=1,
-        weight_ports=1, weight_fifo=16, max_k=max_k, max_tokens=70, max_features=50,
+        weight_ports=1, weight_fifo=16, max_k=max_k, replay_depth=max_k, max_tokens=70, max_features=50,
         max_head_dim=12, residual_depth=90, act_depth=80, prob_depth=70, key_depth=60,
         value_depth=64,
     )  # fmt: skip

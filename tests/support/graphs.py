@@ -23,6 +23,7 @@ from vitgen.ir import (
     MatMulAV,
     MatMulQK,
     Softmax,
+    Unfold,
 )
 
 Int = NDArray[np.int64]
@@ -48,6 +49,24 @@ class Rows:
     bits: int = 4
     pot_ratio: float = 0.0
     wide_ratio: float = 0.0
+
+
+@dataclass(frozen=True)
+class StemSizes:
+    """A convolutional stem: an image of ``image x image`` pixels, convolutions
+    ``(kernel, stride, channels)``, then patches of ``patch x patch`` positions."""
+
+    image: int
+    channels: int
+    convs: tuple[tuple[int, int, int], ...]
+    patch: int
+
+    @property
+    def tokens(self) -> int:
+        size = self.image
+        for _, stride, _ in self.convs:
+            size = -(-size // stride)
+        return (size // self.patch) ** 2 + 1
 
 
 def random_rows(rng: Generator, rows: int, features: int, mix: Rows) -> dict[str, NDArray]:
@@ -79,6 +98,7 @@ def random_linear(
     output_std: float,
     bias: bool = True,
     tokens: int | None = None,
+    relu: bool = False,
 ) -> Linear:
     """A linear layer whose output has about ``output_std``, each row within a third of it."""
     arrays = random_rows(rng, rows, features, mix)
@@ -95,6 +115,7 @@ def random_linear(
         mult=mult.astype(np.int32),
         shift=shift,
         tokens=tokens,
+        relu=relu,
         **arrays,
     )
 
@@ -123,6 +144,34 @@ class _VitBuilder:
         self.delta, self.fraction, self.residual_std = delta, fraction, residual_std
         self.limit = symmetric_limit(act_bits)
         self.std = self.limit / CREST
+
+    def stem(self, sizes: StemSizes) -> tuple[str, int]:
+        """Unfoldings and convolutions; the tensor that the projection reads and its features."""
+        source, size, channels = "patches", sizes.image, sizes.channels
+        place = (8, 2.0 / 127)  # bits and scale of the source
+        for number, (kernel, stride, rows) in enumerate(sizes.convs):
+            name = f"stem.{number}"
+            size, before = -(-size // stride), size
+            window = kernel * kernel * channels
+            unfold = Unfold(
+                f"{name}.unfold", (source,), f"{name}.unfold", height=before, width=before,
+                kernel=kernel, stride=stride, padding=kernel // 2, lead=0,
+            )  # fmt: skip
+            tensor = self.builder.add(unfold, (size * size, window), *place)
+            op = random_linear(
+                self.rng, name, tensor.name, rows=rows, features=window, mix=Rows(8),
+                input_std=127 / CREST if number == 0 else 0.6 * self.std, output_std=self.std,
+                relu=True,
+            )  # fmt: skip
+            source, channels, place = name, rows, (self.bits, CREST / self.limit)
+            self.builder.add(op, (size * size, rows), *place)
+        unfold = Unfold(
+            "stem.patches", (source,), "stem.patches", height=size, width=size,
+            kernel=sizes.patch, stride=sizes.patch, padding=0, lead=1,
+        )  # fmt: skip
+        features = sizes.patch**2 * channels
+        self.builder.add(unfold, (self.tokens, features), *place)
+        return unfold.name, features
 
     def norm(self, name: str, source: str, tokens: int | None = None) -> str:
         epsilon = max(1, round(self.width**2 * 1e-6 / RESIDUAL_SCALE**2))
@@ -264,6 +313,7 @@ def tiny_vit_graph(
     delta: int = 256,
     fraction: int = 10,
     residual_std: float = 2000.0,
+    stem: StemSizes | None = None,
 ) -> Graph:
     """A random ViT of the op sequence that lowering produces; tensor names are op names.
 
@@ -278,7 +328,10 @@ def tiny_vit_graph(
     delta, fraction : GELU's gain in 1/256 and the fractional bits of GELU's and softmax's inputs.
     residual_std : standard deviation of what a layer adds to the 16-bit residual stream; 15,000 and
         more make the additions saturate often.
+    stem : a convolutional stem in the place of patches; it determines the tokens.
     """
+    if stem is not None:
+        tokens = stem.tokens
     builder = GraphBuilder("tiny_vit", bits=f"{weight_bits}/{act_bits}", classes=classes)
     vit = _VitBuilder(
         rng,
@@ -293,14 +346,19 @@ def tiny_vit_graph(
         fraction=fraction,
         residual_std=residual_std,
     )
-    builder.input("patches", (tokens, patch_features), 8, 2.0 / 127)
+    source = "patches"
+    if stem is None:
+        builder.input("patches", (tokens, patch_features), 8, 2.0 / 127)
+    else:
+        builder.input("patches", (stem.image**2, stem.channels), 8, 2.0 / 127)
+        source, patch_features = vit.stem(stem)
     vit.linear(
         "embed",
-        "patches",
+        source,
         width,
         patch_features,
-        mix=Rows(8),
-        input_std=127 / CREST,
+        mix=Rows(8) if stem is None else vit.mix,
+        input_std=127 / CREST if stem is None else 0.6 * vit.std,
         bits=16,
         scale=RESIDUAL_SCALE,
         output_std=residual_std,
@@ -335,5 +393,6 @@ def random_patches(rng: Generator, graph: Graph, images: int | None = None) -> I
     limit = tensor.interval.hi
     shape = tensor.shape if images is None else (images, *tensor.shape)
     patches = np.clip(np.rint(rng.normal(0, limit / CREST, shape)), -limit, limit)
-    patches[..., 0, :] = 0
+    if not any(isinstance(op, Unfold) for op in graph.ops):
+        patches[..., 0, :] = 0
     return patches.astype(np.int64)

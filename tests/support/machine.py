@@ -100,13 +100,14 @@ class Machine:
                     at += size
 
     def record(self, index):
-        """``(bias, mult, dest, keep)`` of one row record."""
+        """``(bias, mult, dest, keep, gate)`` of one row record."""
         word = self.dram["params"][16 * index : 16 * index + 16]
         return (
             bits_of(word, 0, 32, True),
             bits_of(word, 32, 18, True),
             bits_of(word, 50, 16),
             bits_of(word, 66, 1),
+            bits_of(word, 67, 1),
         )
 
     def norm(self, f):
@@ -152,7 +153,7 @@ class Machine:
         keys = self.registers[f["keys_register"]]
         k = keys[0] if f["k_from_keys"] else f["k"]
         bank = "prob" if f["act_source"] else "act"
-        x = self.tensor(bank, f["act_base"], f["act_stride"], slots, k)
+        x = self.operand(f, bank, slots, k)
         per_tile = f["fixed_rows"] + f["pot_rows"]
         if f["row_source"] == 0:
             rows = np.concatenate(
@@ -167,17 +168,39 @@ class Machine:
                 bank, features, limit = "value", f["fixed_rows"], f["limit"]
             held = self.tensor(bank, f["operand_base"], f["operand_stride"], keys[1], features)
             rows = held[: keys[0]].T if f["row_source"] == 1 else held[: keys[0]]
-            records = [(0, f["mult"], row, 1) for row in range(limit)]
+            records = [(0, f["mult"], row, 1, 0) for row in range(limit)]
+            per_tile = 1
         assert sum(r[3] for r in records) == (keys[0] if f["rows_from_keys"] else f["limit"]), (
             "limit is the number of rows kept"
         )
         out = {}
-        for row, (bias, mult, dest, keep) in enumerate(records):
+        shut = np.zeros(len(x), dtype=bool)
+        for row, (bias, mult, dest, keep, gate) in enumerate(records):
+            acc = x @ rows[:, row] + bias
+            assert np.abs(acc).max() < 1 << 26
+            if row % per_tile == 0 and gate:
+                shut = acc <= 0
+            value = requant(acc, mult, f["shift"], f["bits"])
+            if f["relu"]:
+                value = np.maximum(value, 0)
+            if gate:
+                value = np.ones_like(acc)
             if keep:
-                acc = x @ rows[:, row] + bias
-                assert np.abs(acc).max() < 1 << 26
-                out[dest] = requant(acc, mult, f["shift"], f["bits"])
+                out[dest] = np.where(shut, 0, value)
         self.deliver(f, out)
+
+    def operand(self, f, bank, slots, k):
+        """The token operand ``(lanes of all slots, k)``, run by run."""
+        run = f["act_run"] or k
+        starts = range(0, k, run)
+        parts = [
+            self.tensor(
+                bank, f["act_base"] + number * (run - 1 + f["act_jump"]), f["act_stride"], slots,
+                min(run, k - start),
+            )
+            for number, start in enumerate(starts)
+        ]
+        return np.concatenate(parts, axis=1)
 
     def deliver(self, f, out):
         route = Route(f["route"])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vitgen.csim.loader import Library
 from vitgen.design.engine import Engine
 from vitgen.design.isa import Instruction, encode_program
-from vitgen.design.packing import BEAT_BYTES, from_slots, pack_image, unpack_lanes, unpack_logits
+from vitgen.design.packing import BEAT_BYTES, from_slots, unpack_lanes, unpack_logits
 from vitgen.design.program import Output, Program
 
 Bytes = NDArray[np.uint8]
@@ -68,7 +68,7 @@ class Simulator:
 
     def predict(self, patches: Int) -> Int:
         """Logits of one image, ``(classes,)``, from its integer patches ``(tokens, features)``."""
-        return self.run(pack_image(self.engine, patches))
+        return self.run(self.program.pack_image(self.engine, patches))
 
     def bank(self, name: str, group: int, first: int, count: int) -> Int:
         """Words of a bank as lanes, ``(count, group_lanes)``."""

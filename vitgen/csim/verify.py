@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from vitgen.csim.simulate import Simulator
 from vitgen.design.engine import Engine
 from vitgen.design.isa import encode_program
-from vitgen.design.packing import pack_image
 from vitgen.design.program import Output, Program, build_program
 from vitgen.design.stepping import single_steps
 from vitgen.errors import VitgenError
@@ -88,8 +87,7 @@ def _compare(result: Result, run: str, op: str, output: Output, want: Int, got: 
 
 
 def _expected(values: dict[str, NDArray[Any]], output: Output) -> Int:
-    want = values[output.tensor].astype(np.int64)
-    return want if output.head is None else want[output.head]
+    return output.expected(values[output.tensor].astype(np.int64))
 
 
 def _step_through(
@@ -131,7 +129,7 @@ def check(simulator: Simulator, graph: Graph, patches: NDArray[np.int8], result:
     """
     wide = patches.astype(np.int64)
     values = execute(graph, wide, keep=list(graph.tensors))
-    image = pack_image(simulator.engine, wide)
+    image = simulator.program.pack_image(simulator.engine, wide)
     _step_through(simulator, image, values, result)
     _run_whole(simulator, image, values, result)
     result.images += 1

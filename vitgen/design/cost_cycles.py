@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitgen.boards import Board
-from vitgen.design.cost_work import Load, Norm, Product, Work, work_of
+from vitgen.design.cost_work import Load, Norm, Product, TokenCount, Work, work_of
 from vitgen.design.engine import BEAT_BITS, Engine
 from vitgen.design.isa import Route, RowSource
 from vitgen.errors import DoesNotFit
@@ -275,4 +275,5 @@ def instruction_cycles(
     registers : tokens in each register.
     road : the DRAM; None for ports of a beat per cycle.
     """
-    return breakdown(engine, work_of(engine, fields, registers), road or Road())
+    counts = {n: TokenCount(tokens, engine.slots(tokens)) for n, tokens in registers.items()}
+    return breakdown(engine, work_of(engine, fields, counts), road or Road())

@@ -16,7 +16,7 @@ LUTRAM_DEPTH = 64
 BRAM36_SHAPES = ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))
 BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 
-PARAM_BITS = 32 + 18 + 16 + 1  # bias, multiplier, destination, keep
+PARAM_BITS = 32 + 18 + 16 + 1 + 1  # bias, multiplier, destination, keep, gate
 ADDRESS_BITS = 16
 TERM_LANE_BITS = 15
 SUM_LANE_BITS = 25
@@ -35,9 +35,9 @@ COMMAND_BITS = {
     "param_command": 1 + 2 + 12 + 10 + 11 + 16 + 13 + 18 + 13,
     "load_command": 1 + 1 + 10 + 13 + 16 + 13,
     "store_command": 1 + 24,
-    "feed_command": 1 + 1 + 16 + 13 + 13 + 12 + 10 + 1,
+    "feed_command": 1 + 1 + 16 + 13 + 13 + 12 + 10 + 1 + 13 + 13,
     "array_command": 1 + 24 + 13 + 1 + 10 + 9,
-    "requant_command": 1 + 24 + 6 + 5 + 3,
+    "requant_command": 1 + 24 + 6 + 5 + 1 + 3,
     "gelu_command": 1 + 24 + 4 + 9 + 17 + 6 + 5,
     "softmax_command": 1 + 10 + 10 + 4 + 5,
     "residual_command": 1 + 2 + 24 + 16 + 13 + 10 + 13,
@@ -137,7 +137,7 @@ def memories(engine: Engine) -> list[Memory]:
     ]
     params = max(engine.max_tile_rows, engine.max_features)
     found += [
-        Memory("weight_replay", 1, engine.row_word_bits, engine.max_k, False),
+        Memory("weight_replay", 1, engine.row_word_bits, engine.replay_depth, False),
         Memory("value_replay", 1, engine.row_word_bits, engine.max_tokens, False),
         Memory("param_replay", 1, PARAM_BITS, params, False),
     ]

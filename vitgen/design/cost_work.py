@@ -5,7 +5,8 @@ candidate without packing a weight, and a program is costed instruction by instr
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from vitgen.design.engine import Engine
 from vitgen.design.isa import Instruction, LoadTarget, Opcode, Route, RowSource, Source
@@ -24,6 +25,7 @@ class Product:
     fixed_rows, pot_rows : rows that every tile drains.
     limit : rows of all tiles that are kept.
     tokens : tokens that exist (the last slot may hold fewer than it has lanes).
+    useful : products that the model asks for; None where they are ``tokens * limit * k``.
     """
 
     source: RowSource
@@ -36,6 +38,7 @@ class Product:
     pot_rows: int
     limit: int
     tokens: int
+    useful: int | None = None
 
     @property
     def tile_rows(self) -> int:
@@ -55,7 +58,7 @@ class Product:
     @property
     def macs(self) -> int:
         """Products that the model asks for: no padded row, no padded token."""
-        return self.tokens * self.limit * self.k
+        return self.tokens * self.limit * self.k if self.useful is None else self.useful
 
 
 @dataclass(frozen=True)
@@ -107,25 +110,31 @@ class Task:
     waits: Mapping[Source, int] = field(default_factory=dict, hash=False)
 
 
-def work_of(engine: Engine, fields: Mapping[str, int], registers: Mapping[int, int]) -> Work:
+class TokenCount(NamedTuple):
+    """A register: tokens, and the token tiles that it makes a command run over."""
+
+    tokens: int
+    slots: int
+
+
+def work_of(engine: Engine, fields: Mapping[str, int], registers: Mapping[int, TokenCount]) -> Work:
     """The work of an instruction.
 
     Parameters
     ----------
     fields : values by name of :data:`vitgen.design.isa.FIELDS`; what is missing is 0.
-    registers : tokens in each register that the instruction names.
+    registers : contents of each register that the instruction names.
     """
     get = fields.get
     opcode = Opcode(get("opcode", 0))
     if opcode in (Opcode.STOP, Opcode.SET_TOKENS):
         return Control()
-    tokens = registers[get("tokens_register", 0)]
-    slots = engine.slots(tokens)
+    tokens, slots = registers[get("tokens_register", 0)]
     if opcode is Opcode.LOAD:
         return Load(get("k", 0), slots, get("load_target", 0) == LoadTarget.RESIDUAL)
     if opcode is Opcode.NORM:
         return Norm(get("k", 0), slots)
-    keys = registers[get("keys_register", 0)]
+    keys = registers[get("keys_register", 0)].tokens
     from_keys = get("rows_from_keys", 0)
     return Product(
         source=RowSource(get("row_source", 0)),
@@ -143,12 +152,15 @@ def work_of(engine: Engine, fields: Mapping[str, int], registers: Mapping[int, i
 
 def tasks_of_program(engine: Engine, instructions: Iterable[Instruction]) -> list[Task]:
     """The tasks of a program; registers follow its SET_TOKENS instructions."""
-    registers: dict[int, int] = {}
+    registers: dict[int, TokenCount] = {}
     tasks = []
     for instruction in instructions:
         fields = instruction.fields
         if instruction.opcode is Opcode.SET_TOKENS:
-            registers[fields.get("tokens_register", 0)] = fields.get("limit", 0)
+            count = TokenCount(fields.get("limit", 0), fields["row_tiles"])
+            registers[fields.get("tokens_register", 0)] = count
         work = work_of(engine, fields, registers)
+        if isinstance(work, Product):
+            work = replace(work, useful=instruction.useful_macs)
         tasks.append(Task(instruction.op, work, dict(instruction.waits)))
     return tasks

@@ -4,16 +4,17 @@ The schedule is the one of :mod:`vitgen.design.program`; a test holds the two to
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from vitgen.design.cost_stem import StemShape
 from vitgen.design.cost_work import Control, Load, Norm, Product, Task, Work
 from vitgen.design.engine import Engine
 from vitgen.design.isa import LoadTarget, Route, RowSource, Source
 from vitgen.design.needs import PROB_BUFFERS
 from vitgen.design.placement import plan_act
-from vitgen.design.steps import AttentionStep, LinearStep, LoadStep, NormStep, Step
+from vitgen.design.steps import AttentionStep, LinearStep, LoadStep, NormStep, StemStep, Step
 from vitgen.design.tiling import tile_rows
 from vitgen.design.waits import Access, Waits
 
@@ -112,7 +113,9 @@ class LoadShape:
         return (Load(self.features, engine.slots(self.tokens), self.residual),)
 
 
-Shape = LinearShape | ScoreShape | ValueShape | NormShape | LoadShape
+Shape = LinearShape | ScoreShape | ValueShape | NormShape | LoadShape | StemShape
+
+Part = tuple[str, Work, tuple[Access, ...]]
 
 _BANK = {Route.KEY: "key", Route.VALUE: "value", Route.RESIDUAL: "residual"}
 
@@ -124,6 +127,20 @@ class Unit:
     name: str
     shape: Shape
     accesses: tuple[Access, ...]
+
+    def parts(self, engine: Engine, works: Sequence[Work], slots: int) -> Iterator[Part]:
+        """Name, work and accesses of each instruction; accesses are scaled by ``slots``."""
+        if isinstance(self.shape, StemShape):
+            yield from self.shape.parts(engine)
+            return
+        accesses = self.accesses
+        if slots > 1:
+            accesses = tuple(
+                replace(access, low=access.low * slots, high=access.high * slots)
+                for access in accesses
+            )
+        for work in works:
+            yield self.name, work, accesses
 
 
 class Workload:
@@ -144,9 +161,13 @@ class Workload:
                 self._norm(step)
             elif isinstance(step, LinearStep):
                 self._linear(step)
+            elif isinstance(step, StemStep):
+                shape = StemShape(step.stem, step.project, step.project.y.tokens)
+                self._add(step.name, shape)
             else:
                 self._attention(step)
         self.shapes: Counter[Shape] = Counter(unit.shape for unit in self.units)
+        self.stems = [shape for shape in self.shapes if isinstance(shape, StemShape)]
         self._waits: dict[tuple[int, ...], list[dict[Source, int]]] = {}
 
     @cached_property
@@ -157,7 +178,7 @@ class Workload:
             for shape, count in self.shapes.items()
             if isinstance(shape, LinearShape)
         )
-        return linear + self.attention_macs
+        return linear + self.attention_macs + sum(stem.macs for stem in self.stems)
 
     @cached_property
     def attention_macs(self) -> int:
@@ -171,29 +192,29 @@ class Workload:
     @cached_property
     def narrow(self) -> bool:
         """Whether any layer has 4-bit fixed rows."""
-        return any(isinstance(shape, LinearShape) and shape.w4 for shape in self.shapes)
+        linear = any(isinstance(shape, LinearShape) and shape.w4 for shape in self.shapes)
+        return linear or any(stem.narrow for stem in self.stems)
 
     def tasks(self, engine: Engine) -> list[Task]:
         """The instructions that ``engine`` would run, with their waits."""
         works = {shape: shape.products(engine) for shape in self.shapes}
-        split = tuple(len(works[unit.shape]) for unit in self.units)
-        if split not in self._waits:
-            self._waits[split] = self._derive_waits(split)
-        names = [unit.name for unit, n in zip(self.units, split, strict=True) for _ in range(n)]
-        flat: list[Work] = [work for unit in self.units for work in works[unit.shape]]
-        waits = self._waits[split]
-        tasks = [Task(f"set_tokens.{register}", Control()) for register in range(2)]
-        tasks += [Task(n, w, c) for n, w, c in zip(names, flat, waits, strict=False)]
-        return [*tasks, Task("stop", Control(), waits[-1])]
-
-    def _derive_waits(self, split: tuple[int, ...]) -> list[dict[Source, int]]:
-        waits = Waits()
-        found = [
-            waits.issue(list(unit.accesses))
-            for unit, times in zip(self.units, split, strict=True)
-            for _ in range(times)
+        # Only a stem counts words of the bank itself; else the waits are the same for all slots.
+        slots = engine.slots(self.stems[0].tokens) if self.stems else 1
+        parts = [
+            part for unit in self.units for part in unit.parts(engine, works[unit.shape], slots)
         ]
-        return [*found, waits.all()]
+        key = (slots, *(len(works[unit.shape]) for unit in self.units))
+        if key not in self._waits:
+            waits = Waits()
+            found = [waits.issue(list(accesses)) for _, _, accesses in parts]
+            self._waits[key] = [*found, waits.all()]
+        counts = self._waits[key]
+        tasks = [Task(f"set_tokens.{register}", Control()) for register in range(2 + len(self.stems))]
+        tasks += [
+            Task(name, work, count)
+            for (name, work, _), count in zip(parts, counts[:-1], strict=True)
+        ]
+        return [*tasks, Task("stop", Control(), counts[-1])]
 
     def _act(self, tensor: str, features: int, writes: bool) -> Access:
         low = self._plan[tensor]

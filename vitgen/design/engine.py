@@ -53,7 +53,8 @@ class Engine:
         each group; they divide ``group_lanes``.
     weight_ports : 128-bit DRAM ports that bring weights, 1 to 4.
     weight_fifo : words of weights that can wait, fetched ahead, in front of the replay buffer.
-    max_k : longest dot product of a linear layer (depth of the weight replay buffer).
+    max_k : longest dot product of a linear layer.
+    replay_depth : longest one whose weights serve several token tiles (depth of the replay buffer).
     max_tokens : most tokens (and keys); at most 1,023.
     max_features : most features of a LayerNorm; at most 1,024.
     max_head_dim : most features of a head.
@@ -75,6 +76,7 @@ class Engine:
     weight_ports: int
     weight_fifo: int
     max_k: int
+    replay_depth: int
     max_tokens: int
     max_features: int
     max_head_dim: int

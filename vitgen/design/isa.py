@@ -111,6 +111,9 @@ FIELDS: tuple[tuple[str, int], ...] = (
     ("post_shift", 6),
     ("post_bits", 5),
     ("epsilon", 50),
+    ("relu", 1),
+    ("act_run", 13),
+    ("act_jump", 13),
     *((f"wait_{source.name.lower()}", 16) for source in Source),
 )
 
@@ -138,12 +141,15 @@ class Instruction:
     fields : values by field name.
     waits : least number of completed commands of each process before the instruction may read.
     reports : processes that complete one command for it (not encoded).
+    useful_macs : products that the model asks for, where they are not all tokens times ``limit``
+        times ``k`` (not encoded).
     """
 
     op: str
     fields: dict[str, int]
     waits: dict[Source, int] = field(default_factory=dict)
     reports: frozenset[Source] = frozenset()
+    useful_macs: int | None = None
 
     @property
     def opcode(self) -> Opcode:

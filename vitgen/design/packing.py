@@ -178,8 +178,10 @@ def _low_bits(value: Int, width: int) -> NDArray[np.uint64]:
     return value.astype(np.uint64) & np.uint64((1 << width) - 1)
 
 
-def pack_records(bias: Int, mult: Int, dest: Int, keep: NDArray[np.bool_]) -> Bytes:
-    """Row records of 16 bytes: bias 32 bits, mult 18 (signed), destination 16, keep 1.
+def pack_records(
+    bias: Int, mult: Int, dest: Int, keep: NDArray[np.bool_], gate: NDArray[np.bool_]
+) -> Bytes:
+    """Row records of 16 bytes: bias 32 bits, mult 18 (signed), destination 16, keep 1, gate 1.
 
     Raises
     ------
@@ -195,25 +197,42 @@ def pack_records(bias: Int, mult: Int, dest: Int, keep: NDArray[np.bool_]) -> By
         | (_low_bits(mult, 18) << np.uint64(32))
         | (_low_bits(dest, 14) << np.uint64(50))
     )
-    words[:, 1] = _low_bits(dest >> 14, 2) | (keep.astype(np.uint64) << np.uint64(2))
+    flags = keep.astype(np.uint64) | gate.astype(np.uint64) << np.uint64(1)
+    words[:, 1] = _low_bits(dest >> 14, 2) | flags << np.uint64(2)
     return words.astype("<u8").view(np.uint8).reshape(-1)
 
 
-def linear_records(op: Linear, layout: RowLayout) -> Bytes:
-    """Records of the rows in the order in which the tiles drain them."""
+def linear_records(
+    op: Linear,
+    layout: RowLayout,
+    keep: NDArray[np.bool_] | None = None,
+    gate: NDArray[np.bool_] | None = None,
+) -> Bytes:
+    """Records of the rows in the order in which the tiles drain them.
+
+    Parameters
+    ----------
+    keep : rows whose results are wanted; None for all rows of the layer.
+    gate : rows that open and close lanes; None for no row.
+    """
     rows = layout.drained.reshape(-1)
-    keep = rows != NO_ROW
+    there = rows != NO_ROW
     index = np.maximum(rows, 0)
-    bias = np.where(keep, op.bias[index], 0).astype(np.int64)
-    mult = np.where(keep, op.mult[index], 0).astype(np.int64)
-    return pack_records(bias, mult, index, keep)
+    bias = np.where(there, op.bias[index], 0).astype(np.int64)
+    mult = np.where(there, op.mult[index], 0).astype(np.int64)
+    no_row = np.zeros(rows.size, dtype=np.bool_)
+    return pack_records(
+        bias, mult, index, there if keep is None else keep, no_row if gate is None else gate
+    )
 
 
 def norm_records(op: LayerNorm) -> Bytes:
     """Records of a LayerNorm: its bias and gain per feature."""
     features = np.arange(op.gain.size, dtype=np.int64)
-    keep = np.ones(op.gain.size, dtype=np.bool_)
-    return pack_records(op.bias.astype(np.int64), op.gain.astype(np.int64), features, keep)
+    every = np.ones(op.gain.size, dtype=np.bool_)
+    return pack_records(
+        op.bias.astype(np.int64), op.gain.astype(np.int64), features, every, ~every
+    )
 
 
 def unpack_logits(output: Bytes, classes: int) -> Int:

@@ -7,7 +7,7 @@ address is ``offset * slots`` and a word stands at ``base + slot * features + fe
 from dataclasses import dataclass
 
 from vitgen.design.isa import LoadTarget, Route
-from vitgen.design.steps import AttentionStep, LoadStep, NormStep, Step
+from vitgen.design.steps import AttentionStep, LoadStep, NormStep, StemStep, Step
 from vitgen.ir import Tensor
 
 
@@ -42,6 +42,8 @@ def _lives(steps: list[Step]) -> dict[str, _Life]:
             written, read = step.y, []
         elif isinstance(step, AttentionStep):
             written, read = step.y, [step.q]
+        elif isinstance(step, StemStep):
+            written, read = None, []  # it has the bank to itself: its regions lie in vitgen.design.stem
         else:
             stays = step.route in (Route.ACT, Route.GELU)
             written, read = step.y if stays else None, [step.x]

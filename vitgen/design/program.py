@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitgen.design.engine import Engine
+from vitgen.design.images import Images
 from vitgen.design.instance import require_capacity
 from vitgen.design.isa import (
     ActSource,
@@ -16,19 +17,22 @@ from vitgen.design.isa import (
 )
 from vitgen.design.needs import PROB_BUFFERS, needs_of
 from vitgen.design.packing import (
-    BEAT_BYTES,
     Bytes,
+    Int,
+    RowLayout,
     layout_rows,
     linear_records,
     norm_records,
-    pack_constant,
+    pack_image,
     pack_weights,
 )
 from vitgen.design.placement import plan_act
-from vitgen.design.steps import AttentionStep, LinearStep, LoadStep, NormStep, fuse
+from vitgen.design.program_stem import ONE_SLOT, StemInstruction, StemProgram
+from vitgen.design.stem import Region, Stem
+from vitgen.design.steps import AttentionStep, LinearStep, LoadStep, NormStep, StemStep, fuse
 from vitgen.design.waits import Access, Waits
 from vitgen.errors import VitgenError
-from vitgen.ir import Gelu, Graph
+from vitgen.ir import Gelu, Graph, Linear
 
 ALL_TOKENS = 0  # register that holds the image's token count
 CLS_ONLY = 1  # register that holds 1
@@ -44,6 +48,8 @@ class Output:
     bank : "act", "prob", "key", "value", "residual" or "output".
     base, stride : word ``base + slot * stride + feature`` of every group.
     tokens, features : extent.
+    region, rows, first : for a map of a stem, the rows of its regions that are there, and the token
+        whose region lies in the first lane.
     """
 
     tensor: str
@@ -53,6 +59,15 @@ class Output:
     stride: int
     tokens: int
     features: int
+    region: Region | None = None
+    rows: range = range(0)
+    first: int = 0
+
+    def expected(self, value: Int) -> Int:
+        """What should be there, ``(tokens, features)``, when the IR's tensor is ``value``."""
+        if self.region is not None:
+            return self.region.values(value, self.first, self.tokens, self.rows)
+        return value if self.head is None else value[self.head]
 
 
 @dataclass
@@ -66,6 +81,7 @@ class Program:
         tensor is still missing rows or heads.
     weights : one byte image per port.
     params, constants : byte images.
+    stem : the convolutional stem, if the graph has one.
     """
 
     instructions: list[Instruction]
@@ -74,6 +90,11 @@ class Program:
     params: Bytes
     constants: Bytes
     classes: int
+    stem: Stem | None
+
+    def pack_image(self, engine: Engine, value: Int) -> Bytes:
+        """The graph's input, ``(tokens, features)``, as the DRAM image that LOAD reads."""
+        return pack_image(engine, value if self.stem is None else self.stem.input_words(value))
 
 
 class _Builder:
@@ -82,17 +103,21 @@ class _Builder:
         self.engine = engine
         self.steps = fuse(graph)
         self.plan = plan_act(self.steps)
-        self.slots = engine.slots(graph.tensors[graph.input].tokens)
+        self.needs = needs_of(graph, self.steps)
+        self.tokens = self.needs.tokens
+        self.slots = engine.slots(self.tokens)
         self.waits = Waits()
         self.instructions: list[Instruction] = []
         self.outputs: list[Output | None] = []
-        self.weights: list[list[Bytes]] = [[] for _ in range(engine.weight_ports)]
-        self.params: list[Bytes] = []
-        self.constants: list[Bytes] = []
+        self.images = Images(engine)
 
     def build(self) -> Program:
-        tokens = self.graph.tensors[self.graph.input].tokens
-        for register, count in ((ALL_TOKENS, tokens), (CLS_ONLY, 1)):
+        require_capacity(self.engine, self.needs)
+        stem = next((step.stem for step in self.steps if isinstance(step, StemStep)), None)
+        registers = {ALL_TOKENS: self.tokens, CLS_ONLY: 1}
+        if stem is not None:
+            registers[ONE_SLOT] = min(self.tokens, self.engine.token_lanes)
+        for register, count in registers.items():
             self._set_tokens(register, count)
         for step in self.steps:
             if isinstance(step, LoadStep):
@@ -101,6 +126,8 @@ class _Builder:
                 self._norm(step)
             elif isinstance(step, LinearStep):
                 self._linear(step)
+            elif isinstance(step, StemStep):
+                self._stem(step)
             else:
                 self._attention(step)
         stop = Instruction("stop", {"opcode": Opcode.STOP}, self.waits.all())
@@ -109,10 +136,11 @@ class _Builder:
         return Program(
             self.instructions,
             self.outputs,
-            [np.concatenate(port) for port in self.weights],
-            np.concatenate(self.params),
-            np.concatenate(self.constants) if self.constants else np.zeros(BEAT_BYTES, np.uint8),
+            self.images.weights(),
+            self.images.params(),
+            self.images.constants(),
             self.graph.tensors[self.graph.output].features,
+            stem,
         )
 
     def _emit(
@@ -121,14 +149,15 @@ class _Builder:
         fields: dict[str, int],
         accesses: list[Access],
         output: Output | None,
+        useful_macs: int | None = None,
     ) -> None:
         waits = self.waits.issue(accesses)
         reports = frozenset(access.source for access in accesses)
-        self.instructions.append(Instruction(op, fields, waits, reports))
+        self.instructions.append(Instruction(op, fields, waits, reports, useful_macs))
         self.outputs.append(output)
 
     def _register(self, tokens: int) -> int:
-        if tokens == self.graph.tensors[self.graph.input].tokens:
+        if tokens == self.tokens:
             return ALL_TOKENS
         if tokens == 1:
             return CLS_ONLY
@@ -161,7 +190,10 @@ class _Builder:
         tensor = step.tensor
         residual = step.target is LoadTarget.RESIDUAL
         base = 0 if residual else self._act(tensor.name)
-        address = sum(part.size for part in self.constants) // BEAT_BYTES if residual else 0
+        address = 0
+        if residual:
+            data = self.graph.constants[tensor.name].astype(np.int64)
+            address = self.images.add_constant(data)
         fields = {
             "opcode": Opcode.LOAD,
             "tokens_register": self._register(tensor.tokens),
@@ -172,8 +204,6 @@ class _Builder:
             "dest_stride": tensor.features,
         }
         if residual:
-            data = self.graph.constants[tensor.name].astype(np.int64)
-            self.constants.append(pack_constant(self.engine, data))
             access = self._whole("residual", tensor.features, True)
         else:
             access = self._act_access(tensor.name, tensor.features, True)
@@ -182,11 +212,6 @@ class _Builder:
             tensor.name, None, bank, base, tensor.features, tensor.tokens, tensor.features
         )
         self._emit(step.name, fields, [access], output)
-
-    def _append_params(self, records: Bytes) -> int:
-        address = sum(part.size for part in self.params) // BEAT_BYTES
-        self.params.append(records)
-        return address
 
     def _norm(self, step: NormStep) -> None:
         op, features = step.op, step.x.features
@@ -198,7 +223,7 @@ class _Builder:
             "act_stride": features,
             "dest_base": self._act(step.y.name),
             "dest_stride": features,
-            "param_address": self._append_params(norm_records(op)),
+            "param_address": self.images.add_params(norm_records(op)),
             "epsilon": op.epsilon,
             "shift": op.shift,
             "bits": step.y.bits,
@@ -237,37 +262,74 @@ class _Builder:
             )
         register = self._register(op.tokens or x.tokens)
         for index, layout in enumerate(layouts):
-            group = layout.group
-            words = pack_weights(self.engine, op, layout)
-            address = sum(part.size for part in self.weights[0]) // BEAT_BYTES
-            for port, part in zip(self.weights, words, strict=True):
-                port.append(part)
-            fields = {
-                "opcode": Opcode.GEMM,
+            fields = self._layout_fields(op, layout) | {
                 "tokens_register": register,
-                "row_source": RowSource.WEIGHTS,
-                "act_source": ActSource.ACT,
-                "wide": int(group.weight_bits == 8),
                 "route": step.route,
-                "fixed_rows": group.fixed_rows,
-                "pot_rows": group.pot_rows,
-                "row_tiles": group.row_tiles,
-                "k": x.features,
                 "act_base": self._act(x.name),
                 "act_stride": x.features,
                 "dest_base": output.base,
                 "dest_stride": output.stride,
-                "weight_address": address,
-                "param_address": self._append_params(linear_records(op, layout)),
-                "limit": group.fixed + group.pot,
-                "shift": op.shift,
-                "bits": self.graph.tensors[op.output].bits,
             }
             if isinstance(step.post, Gelu):
                 fields |= self._gelu_fields(step.post, self.graph.tensors[op.output].fraction)
             accesses = [self._act_access(x.name, x.features, False), *writes]
             last = index == len(layouts) - 1
             self._emit(op.name, fields, accesses, output if last else None)
+
+    def _layout_fields(self, op: Linear, layout: RowLayout) -> dict[str, int]:
+        """Packs the rows of a layout; what an instruction says of them, whatever its tokens."""
+        group = layout.group
+        return {
+            "opcode": Opcode.GEMM,
+            "row_source": RowSource.WEIGHTS,
+            "act_source": ActSource.ACT,
+            "wide": int(group.weight_bits == 8),
+            "fixed_rows": group.fixed_rows,
+            "pot_rows": group.pot_rows,
+            "row_tiles": group.row_tiles,
+            "k": int(op.weight.shape[1]),
+            "weight_address": self.images.add_weights(pack_weights(self.engine, op, layout)),
+            "param_address": self.images.add_params(linear_records(op, layout)),
+            "limit": group.fixed + group.pot,
+            "shift": op.shift,
+            "bits": self.graph.tensors[op.output].bits,
+            "relu": int(op.relu),
+        }
+
+    def _stem(self, step: StemStep) -> None:
+        """Each token tile passes the convolutions and is projected before the next begins."""
+        stem, op = step.stem, step.project.op
+        bits = {name: tensor.bits for name, tensor in self.graph.tensors.items()}
+        program = StemProgram(stem, self.engine, self.images, bits)
+        layouts = [self._layout_fields(op, layout) for layout in layout_rows(self.engine, op)]
+        output, writes = self._linear_output(step.project)
+        read = Access("act", stem.result.base, stem.result.base + stem.result.all_words, False)
+        for slot in range(self.slots):
+            first = slot * self.engine.token_lanes
+            tokens = min(self.engine.token_lanes, self.tokens - first)
+            for part in program.slot(slot):
+                left = self._stem_output(part, first, tokens)
+                self._emit(part.op, part.fields, part.accesses, left, part.useful_macs)
+            macs = tokens * int(op.weight.shape[1])
+            for index, layout in enumerate(layouts):
+                fields = layout | {
+                    "tokens_register": ONE_SLOT,
+                    "route": step.project.route,
+                    "act_base": stem.result.base,
+                    "dest_base": output.base + slot * output.stride,
+                }
+                last = slot == self.slots - 1 and index == len(layouts) - 1
+                done = output if last else None
+                self._emit(op.name, fields, [read, *writes], done, macs * fields["limit"])
+
+    def _stem_output(self, part: StemInstruction, first: int, tokens: int) -> Output | None:
+        region = part.region
+        if region is None:
+            return None
+        base, words = region.row_base(part.rows.start), len(part.rows) * region.row_words
+        return Output(
+            region.tensor, None, "act", base, 0, tokens, words, region, part.rows, first
+        )
 
     def _gelu_fields(self, op: Gelu, fraction: int | None) -> dict[str, int]:
         assert fraction is not None  # Gelu.check has proven it
@@ -382,6 +444,4 @@ def build_program(graph: Graph, engine: Engine) -> Program:
     DoesNotFit : the engine's banks or buffers are too small for the graph.
     VitgenError : an op has no unit, or a count does not fit the program format.
     """
-    builder = _Builder(graph, engine)
-    require_capacity(engine, needs_of(graph, builder.steps))
-    return builder.build()
+    return _Builder(graph, engine).build()

@@ -5,6 +5,7 @@ usual order: products one after the other, LayerNorms and loads between them. It
 the timeline decides among the best.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from vitgen.design.cost_cycles import (
@@ -22,7 +23,8 @@ from vitgen.design.cost_cycles import (
     turn_cycles,
 )
 from vitgen.design.cost_resources import Cost, grid_cost
-from vitgen.design.cost_work import Norm, Product
+from vitgen.design.cost_stem import StemShape
+from vitgen.design.cost_work import Load, Norm, Product
 from vitgen.design.cost_workload import (
     LinearShape,
     LoadShape,
@@ -190,7 +192,19 @@ def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
             total += count * slots * -(-shape.head_dim // wide) * (shape.keys + gap)
         elif isinstance(shape, NormShape):
             total += count * (slots + 1) * shape.features
+        elif isinstance(shape, StemShape):
+            total += count * slots * _stem_bound(shape, narrow + grid.pot_rows, wide, gap)
     return float(total)
+
+
+def _stem_bound(shape: StemShape, project_rows: int, conv_rows: int, gap: int) -> int:
+    """Least cycles of a stem per token tile."""
+    result, project = shape.stem.result, shape.project.op
+    found = -(-project.rows // project_rows) * (result.all_words + gap)
+    for stage in shape.stem.stages:
+        tiles = -(-stage.rows // max(1, conv_rows - 1))
+        found += stage.target.side**2 * tiles * (stage.k + gap)
+    return found
 
 
 class ClosedForm:
@@ -217,6 +231,12 @@ class ClosedForm:
                 self._heads.append((count, scores[0], shape.products(probe)))
             elif isinstance(shape, NormShape):
                 self._norms += [(count, norm) for norm in shape.products(probe)]
+            elif isinstance(shape, StemShape):
+                for work, times in Counter(shape.products(probe)).items():
+                    if isinstance(work, Product):
+                        self._linear.append((count * times, work))
+                    elif isinstance(work, Load):
+                        self._loads += count * times * load_beats(probe, work)
             elif isinstance(shape, LoadShape):
                 self._loads += count * sum(load_beats(probe, w) for w in shape.products(probe))
         self._known: dict[tuple[str, int, int], float] = {}

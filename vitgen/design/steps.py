@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitgen.design.isa import LoadTarget, Route
+from vitgen.design.stem import Stem, make_stem
 from vitgen.errors import VitgenError
 from vitgen.ir import (
     POT,
@@ -22,6 +23,7 @@ from vitgen.ir import (
     Op,
     Softmax,
     Tensor,
+    Unfold,
 )
 
 
@@ -99,7 +101,20 @@ class AttentionStep:
         return self.q.features // self.scores.heads
 
 
-Step = LoadStep | NormStep | LinearStep | AttentionStep
+@dataclass(frozen=True)
+class StemStep:
+    """A convolutional stem, token tile after token tile, and the projection of its patches."""
+
+    stem: Stem
+    project: LinearStep
+
+    @property
+    def name(self) -> str:
+        """The projection's name."""
+        return self.project.name
+
+
+Step = LoadStep | NormStep | LinearStep | AttentionStep | StemStep
 
 
 class _Fuser:
@@ -169,12 +184,32 @@ class _Fuser:
         prob, y = self._tensor(softmax.output), self._tensor(values.output)
         return AttentionStep(op, softmax, values, q, k, v, score, prob, y)
 
+    def _stem(self, first: Unfold) -> tuple[StemStep, set[str]]:
+        """The stem that begins with an op, and the names of all its ops."""
+        convs: list[tuple[Unfold, Linear]] = []
+        unfold = first
+        while True:
+            product = self._only_user(unfold)
+            if not isinstance(product, Linear):
+                raise self._refuse(product, "follows an unfolding that only a linear layer may read")
+            after = self._only_user(product)
+            if not isinstance(after, Unfold):
+                break
+            convs.append((unfold, product))
+            unfold = after
+        stem = make_stem(convs, unfold, self._graph.tensors)
+        project = self._linear(product)
+        if not isinstance(project.post, Add):
+            raise self._refuse(product, "is not added to the residual stream")
+        names = {op.name for pair in convs for op in pair}
+        return StemStep(stem, project), names | {unfold.name, product.name, project.post.name}
+
     def run(self) -> list[Step]:
         """The steps in order."""
         graph = self._graph
-        steps: list[Step] = [
-            LoadStep("load.image", self._tensor(graph.input), LoadTarget.ACT)
-        ]
+        steps: list[Step] = []
+        if not isinstance(self._users[graph.input][0], Unfold):
+            steps.append(LoadStep("load.image", self._tensor(graph.input), LoadTarget.ACT))
         for name in graph.constants:
             steps.append(LoadStep(f"load.{name}", self._tensor(name), LoadTarget.RESIDUAL))
             self._stream = name
@@ -183,7 +218,10 @@ class _Fuser:
             if op.name in fused:
                 continue
             step: Step
-            if isinstance(op, Linear):
+            if isinstance(op, Unfold) and op.inputs[0] == graph.input:
+                step, inner = self._stem(op)
+                fused.update(inner)
+            elif isinstance(op, Linear):
                 step = self._linear(op)
                 if step.post is not None:
                     fused.add(step.post.name)

@@ -21,7 +21,6 @@ from vitgen.csim.verify import Result, check_image, open_simulator
 from vitgen.csim.worker import Worker
 from vitgen.design.choice import Design, choose_design
 from vitgen.design.isa import encode_program
-from vitgen.design.packing import pack_image
 from vitgen.design.program import Program, build_program
 from vitgen.emit.build import emit_build
 from vitgen.errors import FoundWrong, VitgenError
@@ -113,7 +112,7 @@ class Build:
                 "data/program.bin": encode_program(program.instructions),
                 "data/params.bin": program.params.tobytes(),
                 "data/constants.bin": program.constants.tobytes(),
-                "data/image.bin": pack_image(
+                "data/image.bin": program.pack_image(
                     self.design.engine, patches.astype(np.int64)
                 ).tobytes(),
                 "data/logits.bin": logits.astype("<i2").tobytes(),

@@ -59,6 +59,7 @@ inline param next_param() {
   record.mult = next();
   record.address = next();
   record.keep = next();
+  record.gate = next();
   return record;
 }
 

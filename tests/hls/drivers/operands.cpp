@@ -49,6 +49,7 @@ void show_params(hls::stream<param>& stream) {
     give(record.mult.to_int64());
     give(record.address.to_int64());
     give(record.keep.to_int64());
+    give(record.gate.to_int64());
   });
 }
 
@@ -249,6 +250,8 @@ std::size_t run_feed() {
     c.row_tiles = next();
     c.slots = next();
     c.token_outer = next();
+    c.run = next();
+    c.jump = next();
   });
   feed(commands, acts, probs, words, done);
   give_stream(words, [](const act_word& word) { give_signed<ACT_BITS>(word); });

@@ -49,6 +49,7 @@ void run_requantize() {
     command.words = next();
     command.shift = next();
     command.bits = next();
+    command.relu = next();
     command.route = next();
     commands.write(command);
     for (std::int64_t word = 0; word < command.words.to_int64(); ++word) {
