@@ -107,13 +107,13 @@ def test_layernorm(x: np.ndarray, data: st.DataObject) -> None:
 
 
 @settings(max_examples=200)
-@given(matrices(20), st.integers(8, 12), st.integers(4, 8))
-def test_softmax(x: np.ndarray, fraction: int, bits: int) -> None:
+@given(matrices(20), st.integers(8, 12), st.integers(4, 8), st.integers(0, 7))
+def test_softmax(x: np.ndarray, fraction: int, bits: int, shift: int) -> None:
     tokens, features = x.shape
-    op = Softmax("y", ("x",), "y")
+    op = Softmax("y", ("x",), "y", shift)
     graph = one_op(op, x.shape, bits, features=features, tokens=tokens, fraction=fraction)
     found = execute(graph, x)["y"]
-    rows = [naive.softmax_row(row, fraction, bits) for row in x.tolist()]
+    rows = [naive.softmax_row(row, fraction, bits, shift) for row in x.tolist()]
     assert found.tolist() == rows
 
 
