@@ -25,6 +25,7 @@ GRAPHS = [
     dict(tokens=17, width=15, heads=3, mlp=9, wide_ratio=0.3, pot_ratio=0.4),
     dict(tokens=13, width=10, heads=1, weight_bits=8, pot_ratio=1.0),
     dict(tokens=8, width=12, heads=2, weight_bits=8, pot_ratio=0.0, act_bits=4),
+    dict(tokens=9, width=8, heads=2, depth=3, mlp=5, act_bits=7, shifts=(3, 0, 7)),
 ]
 
 

@@ -53,6 +53,7 @@ def graphs(draw: st.DrawFn) -> tuple[Graph, int]:
         delta=draw(st.sampled_from([0, 100, 128, 256])),
         fraction=draw(st.integers(8, 12)),
         residual_std=draw(st.sampled_from([300.0, 2000.0, 15000.0])),
+        shifts=draw(st.lists(st.integers(0, 7), min_size=1, max_size=2)),
     )
     return graph, seed
 
