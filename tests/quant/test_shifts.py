@@ -175,7 +175,9 @@ def test_a_checkpoint_from_before_shifts_has_none(uneven):
     """It held the same tensors, with the scale that the width alone gives."""
     state = uneven.state_dict()
     for index in range(4):
-        site = f"blocks.{index}.attn.softmax_out.act_quant.fused_activation_quant_proxy.tensor_quant"
+        site = (
+            f"blocks.{index}.attn.softmax_out.act_quant.fused_activation_quant_proxy.tensor_quant"
+        )
         assert bool(state[f"{site}.ready"])
         state[f"{site}.log_scale"] = torch.tensor(-6.0)
     twin = create(uneven.config, uneven.quant, 99)

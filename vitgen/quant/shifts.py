@@ -41,7 +41,9 @@ class ShiftObserver:
         for shift in range(MAX_SHIFT + 1):
             scale = self.scale * 2.0**-shift
             # Half up, as the integers round.
-            error = (exact / scale).add_(0.5).floor_().clamp_(max=self.limit).mul_(scale).sub_(exact)
+            error = (
+                (exact / scale).add_(0.5).floor_().clamp_(max=self.limit).mul_(scale).sub_(exact)
+            )
             self.errors[shift] += float((error @ values).double().square_().sum())
 
     def best(self) -> int:
