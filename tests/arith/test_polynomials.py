@@ -4,6 +4,7 @@ The bounds are those that docs/ir.md states in section 9.
 """
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from tests.reference import naive
 from vitgen.arith import gelu, softmax
 from vitgen.arith.gelu import knee
-from vitgen.arith.softmax import MAX_KEYS, exponential
+from vitgen.arith.softmax import MAX_KEYS, MAX_SHIFT, exponential
 
 FRACTIONS = range(8, 13)
 ALL_INPUTS = np.arange(-32767, 32768)
+SHIFTS = range(MAX_SHIFT + 1)
 ERF = np.vectorize(math.erf, otypes=[float])
 
 
@@ -72,6 +74,42 @@ def test_exponential_over_every_distance(fraction: int) -> None:
     polynomial = (0.3585 * (rest + 1.353) ** 2 + 0.344) * 2.0**-halvings
     assert np.abs(terms - polynomial * 2**14).max() < 1.25
     assert terms[0] == terms.max() == 16389 and terms.min() >= 0
+
+
+@pytest.mark.parametrize("bits", range(4, 9))
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_softmax_against_exact_quotients(bits: int, shift: int) -> None:
+    rng = np.random.default_rng(10 * bits + shift)
+    limit, steps, seen = 2 ** (bits - 1) - 1, 2 ** (bits - 1 + shift), set()
+    assert 24 <= 39 - bits - shift <= 35
+    for fraction, keys, std in ((8, 1, 0.0), (12, 2, 1.5), (9, 40, 0.5), (10, 197, 2.5)):
+        scores = np.rint(rng.normal(0, std, (6, keys)) * 2**fraction).astype(np.int64)
+        scores = np.clip(scores, -32767, 32767)
+        found = softmax(scores, fraction, bits, shift)
+        assert found.tolist() == [
+            naive.softmax_row(row, fraction, bits, shift) for row in scores.tolist()
+        ]
+        terms = exponential(scores.max(axis=1, keepdims=True) - scores, fraction)
+        for row, codes in zip(terms.tolist(), found.tolist(), strict=True):
+            for term, code in zip(row, codes, strict=True):
+                exact = min(Fraction(term * steps, sum(row)), Fraction(limit))
+                assert abs(code - exact) <= Fraction(501, 1000)
+        seen.update(found.ravel().tolist())
+    assert {0, limit} <= seen
+
+
+def test_a_shift_gives_even_attention_a_resolution() -> None:
+    even = np.zeros((1, 197), dtype=np.int64)
+    # 128 / 197 = 0.65 of a step; 32 / 197 rounds to nothing until the scale is an eighth or less.
+    assert set(softmax(even, 10, 8).ravel().tolist()) == {1}
+    assert [int(softmax(even, 10, 8, shift)[0, 0]) for shift in SHIFTS] == [
+        1, 1, 3, 5, 10, 21, 42, 83,
+    ]  # fmt: skip
+    assert [int(softmax(even, 10, 6, shift)[0, 0]) for shift in SHIFTS] == [
+        0, 0, 1, 1, 3, 5, 10, 21,
+    ]  # fmt: skip
+    alone = np.array([[2000, -30000]])
+    assert [softmax(alone, 8, 8, shift).tolist() for shift in SHIFTS] == [[[127, 0]]] * 8
 
 
 @pytest.mark.parametrize("bits", range(4, 9))

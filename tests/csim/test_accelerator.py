@@ -67,6 +67,8 @@ GRAPHS = {
     "act_6_delta": dict(tokens=7, act_bits=6, delta=128, fraction=8),
     "one_head": dict(tokens=10, width=22, heads=1, fraction=12),
     "single_features": dict(tokens=5, width=1, heads=1, mlp=1, classes=1, patch_features=1),
+    "shifts": dict(tokens=19, width=12, heads=2, depth=8, mlp=5, shifts=(7, 1, 4, 0, 2, 5, 3, 6)),
+    "shifts_act_5": dict(tokens=23, width=6, heads=2, depth=3, act_bits=5, shifts=(2, 7, 3)),
     "saturating": dict(tokens=11, width=16, heads=4, depth=3, residual_std=20000.0),
 }
 

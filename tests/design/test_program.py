@@ -28,6 +28,7 @@ GRAPHS = [
     dict(width=6, stem=StemSizes(12, 3, ((7, 2, 4), (3, 1, 5), (3, 1, 3)), 2)),
     dict(width=6, stem=StemSizes(8, 1, ((3, 2, 2),), 4), act_bits=5),
     dict(width=4, stem=StemSizes(5, 2, ((5, 1, 3),), 1)),
+    dict(tokens=9, width=8, heads=2, depth=3, mlp=5, act_bits=7, shifts=(3, 0, 7)),
 ]
 
 

@@ -98,7 +98,9 @@ class Dispatch:
             self.send("act_write_command", FROM_GELU, kept)
         elif route is Route.SOFTMAX:
             for process in ("max", "exp", "recip", "scale"):
-                self.send(f"softmax_{process}_command", keys, slots, post[0], post[4])
+                # The command's shift has three bits.
+                fields = (keys, slots, post[0], post[4], post[3] % 8)
+                self.send(f"softmax_{process}_command", *fields)
             self.send("prob_write_command", f["dest_base"], f["dest_stride"], slots, keys)
         elif route is Route.RESIDUAL:
             self.send("residual_command", ADD, kept, 0, 0, 0, 0)

@@ -15,18 +15,18 @@ Int = NDArray[np.int64]
 SOFTMAX, RECIPROCAL, EXPONENTIAL = 2, 3, 10
 
 
-def check(driver: Driver, commands: list[tuple[Int, int, int]]) -> None:
-    """Commands are scores ``(slots, keys, lanes)``, fraction, bits."""
+def check(driver: Driver, commands: list[tuple[Int, int, int, int]]) -> None:
+    """Commands are scores ``(slots, keys, lanes)``, fraction, bits, shift."""
     values = []
-    for scores, fraction, bits in commands:
-        values += [np.array([*scores.shape[:2], fraction, bits]), scores]
+    for scores, *numbers in commands:
+        values += [np.array([*scores.shape[:2], *numbers]), scores]
     output = driver.run(SOFTMAX, len(commands), *values)
     lanes = driver.engine.group_lanes
     found = output.stream(lanes)
     output.finish()
     expected = [
-        softmax(scores.transpose(0, 2, 1), fraction, bits).transpose(0, 2, 1).reshape(-1, lanes)
-        for scores, fraction, bits in commands
+        softmax(scores.transpose(0, 2, 1), *numbers).transpose(0, 2, 1).reshape(-1, lanes)
+        for scores, *numbers in commands
     ]
     np.testing.assert_array_equal(found, np.concatenate(expected))
 
@@ -43,20 +43,36 @@ def test_commands_in_a_row(units: Driver, fraction: int) -> None:
     check(
         units,
         [
-            (random_scores(units, rng, *shape), fraction, 4 + i % (units.engine.act_bits - 3))
+            (random_scores(units, rng, *shape), fraction, 4 + i % (units.engine.act_bits - 3), i)
             for i, shape in enumerate(shapes)
         ],
     )
 
 
-def test_most_keys(units: Driver) -> None:
+@pytest.mark.parametrize("shift", range(8))
+def test_every_width_and_shift(units: Driver, shift: int) -> None:
+    rng = np.random.default_rng(shift)
+    lanes = units.engine.group_lanes
+    shapes = [(2, 30, 1.0), (1, 197, 0.0), (1, 197, 1.0), (1, 3, 0.1)]
+    check(
+        units,
+        [
+            (np.rint(rng.normal(0, std * 2**10, (slots, keys, lanes))).astype(int), 10, bits, shift)
+            for bits in range(4, units.engine.act_bits + 1)
+            for slots, keys, std in shapes
+        ],
+    )
+
+
+@pytest.mark.parametrize("shift", [0, 7])
+def test_most_keys(units: Driver, shift: int) -> None:
     """1,023 equal keys: the largest sum. One of them far above: the smallest."""
     lanes, bits = units.engine.group_lanes, units.engine.act_bits
     equal = np.full((1, 1023, lanes), -32767)
     peak = equal.copy()
     peak[0, 500] = 32767
     near = np.random.default_rng(1).integers(-900, 1, equal.shape)
-    check(units, [(equal, 8, bits), (peak, 12, bits), (near, 10, bits)])
+    check(units, [(equal, 8, bits, shift), (peak, 12, bits, shift), (near, 10, bits, shift)])
 
 
 def test_every_distance(units: Driver) -> None:
@@ -66,13 +82,14 @@ def test_every_distance(units: Driver) -> None:
     slots = min(-(-len(distances) // lanes), 1023)
     padded = np.resize(distances, (slots, lanes))
     scores = np.stack([np.full_like(padded, 32767), 32767 - padded], axis=1)
-    check(units, [(scores, 8, units.engine.act_bits), (scores, 12, units.engine.act_bits)])
+    bits = units.engine.act_bits
+    check(units, [(scores, 8, bits, 0), (scores, 12, bits, 0), (scores, 10, bits, 7)])
 
 
 def test_extremes(units: Driver) -> None:
     rng = np.random.default_rng(2)
     scores = rng.choice([-32767, 32767], (4, 9, units.engine.group_lanes))
-    check(units, [(scores, fraction, 4) for fraction in (8, 12)])
+    check(units, [(scores, fraction, 4, shift) for fraction in (8, 12) for shift in (0, 7)])
 
 
 def test_every_exponential(driver: Callable[..., Driver]) -> None:

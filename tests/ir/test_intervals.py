@@ -219,10 +219,12 @@ def test_add_of_two_tensors_beyond_the_range_is_a_point() -> None:
 
 @pytest.mark.parametrize("bits", range(4, 9))
 def test_softmax_and_layernorm_ranges(bits: int) -> None:
-    softmax = one_op(Softmax("y", ("x",), "y"), (1, 2), bits, features=2, tokens=1, fraction=8)
     limit = 2 ** (bits - 1) - 1
-    assert softmax.tensors["y"].interval == (0, limit)
-    assert execute(softmax, np.array([[-32767, 32767]]))["y"].tolist() == [[0, limit]]
+    for shift in (0, 7):
+        op = Softmax("y", ("x",), "y", shift)
+        softmax = one_op(op, (1, 2), bits, features=2, tokens=1, fraction=8)
+        assert softmax.tensors["y"].interval == (0, limit)
+        assert execute(softmax, np.array([[-32767, 32767]]))["y"].tolist() == [[0, limit]]
     norm = LayerNorm(
         "y", ("x",), "y", epsilon=1, gain=np.full(2, 131071), bias=np.zeros(2, int), shift=1
     )

@@ -184,6 +184,11 @@ def test_softmax_shape_width_and_keys() -> None:
     check(op, [x], tensor("y", 2, 3, 1023))
     refused(op, [x], tensor("y", 2, 3, 1023, bits=9), "of 9 bits")
     refused(op, [x], tensor("y", 3, 2, 1023), r"the output is \(3, 2, 1023\)")
+    for shift in (0, 7):
+        check(dataclasses.replace(op, shift=shift), [x], tensor("y", 2, 3, 1023))
+    for shift in (-1, 8):
+        wrong = dataclasses.replace(op, shift=shift)
+        refused(wrong, [x], tensor("y", 2, 3, 1023), f"the shift is {shift}")
     x = tensor("x", 1, 1, 1024, bits=16, fraction=8)
     refused(op, [x], tensor("y", 1, 1, 1024), "1024 keys are too many")
 

@@ -38,13 +38,24 @@ def files() -> dict[str, bytes]:
     st.integers(0, 2**32 - 1),
     st.integers(1, 2),
     st.sampled_from([0.0, 0.5, 1.0]),
+    st.lists(st.integers(0, 7), min_size=1, max_size=2),
     st.dictionaries(st.text(max_size=5), st.integers() | st.floats() | st.text(max_size=5)),
 )
 def test_round_trip(
-    tmp_path: Path, seed: int, depth: int, pot_ratio: float, meta: dict[str, Any]
+    tmp_path: Path,
+    seed: int,
+    depth: int,
+    pot_ratio: float,
+    shifts: list[int],
+    meta: dict[str, Any],
 ) -> None:
     graph = tiny_vit_graph(
-        np.random.default_rng(seed), depth=depth, pot_ratio=pot_ratio, wide_ratio=0.25, **SIZES
+        np.random.default_rng(seed),
+        depth=depth,
+        pot_ratio=pot_ratio,
+        wide_ratio=0.25,
+        shifts=shifts,
+        **SIZES,
     )
     graph.meta.update(meta)
     files = dump(graph)
@@ -60,6 +71,13 @@ def test_round_trip(
             assert np.array_equal(array, loaded)
     patches = random_patches(np.random.default_rng(seed), graph)
     assert np.array_equal(execute(graph, patches)["head"], execute(again, patches)["head"])
+
+
+def test_a_softmax_without_a_shift_has_none(tmp_path: Path) -> None:
+    """Files from before the constant."""
+    graph = tiny_vit_graph(np.random.default_rng(0), **SIZES)
+    files = edit(dump(graph), lambda record: op_of(record, "softmax").pop("shift"))
+    assert dump(load(write(tmp_path, files))) == dump(graph)
 
 
 def test_same_seed_same_bytes(files: dict[str, bytes]) -> None:
@@ -194,6 +212,12 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "list tokens": (lambda r: op_of(r, "linear").update(tokens=[1]), "tokens of op .* is"),
     "relu a number": (lambda r: op_of(r, "linear").update(relu=1), "relu of op .* is 1"),
     "relu null": (lambda r: op_of(r, "linear").update(relu=None), "relu of op .* is None"),
+    "float softmax shift": (
+        lambda r: op_of(r, "softmax").update(shift=1.0),
+        "shift of op .* is 1.0",
+    ),
+    "softmax shift too large": (lambda r: op_of(r, "softmax").update(shift=8), "the shift is 8"),
+    "no softmax shift": (lambda r: op_of(r, "softmax").update(shift=None), "cannot be read"),
     "unknown array": (lambda r: r["ops"][0].update(weight={"array": "x"}), "cannot be read"),
     "array as list": (lambda r: r["ops"][0].update(bias=[0, 0, 0, 0]), "bias of op embed is"),
     "array too short": (

@@ -97,7 +97,7 @@ def matmul_av(op: dict[str, Any], p: list[Matrix], v: Matrix, bits: int) -> Matr
     ]
 
 
-def softmax_row(scores: Row, fraction: int, bits: int) -> Row:
+def softmax_row(scores: Row, fraction: int, bits: int, shift: int = 0) -> Row:
     terms = []
     for score in scores:
         dist = min((max(scores) - score) * 2 ** (14 - fraction), 2**18 - 1)
@@ -106,9 +106,8 @@ def softmax_row(scores: Row, fraction: int, bits: int) -> Row:
         sq = (22168 - rem) ** 2 // 2**14
         terms.append((sq * 5874 // 2**14 + 5636) // 2**z)
     reciprocal = 2**38 // sum(terms)
-    return [
-        min((e * reciprocal + 2 ** (38 - bits)) // 2 ** (39 - bits), limit(bits)) for e in terms
-    ]
+    half = 2 ** (38 - bits - shift)
+    return [min((e * reciprocal + half) // (2 * half), limit(bits)) for e in terms]
 
 
 def gelu_value(q: int, fraction: int, op: dict[str, Any], bits: int) -> int:
@@ -153,7 +152,8 @@ def _compute(op: dict[str, Any], inputs: list[Any], fraction: int | None, bits: 
         return matmul_av(op, *inputs, bits)
     if kind == "softmax":
         assert fraction is not None
-        return [[softmax_row(row, fraction, bits) for row in head] for head in inputs[0]]
+        shift = op.get("shift", 0)
+        return [[softmax_row(row, fraction, bits, shift) for row in head] for head in inputs[0]]
     if kind == "gelu":
         assert fraction is not None
         return [[gelu_value(q, fraction, op, bits) for q in row] for row in inputs[0]]

@@ -53,6 +53,7 @@ def graphs(draw: st.DrawFn) -> tuple[Graph, int]:
         delta=draw(st.sampled_from([0, 100, 128, 256])),
         fraction=draw(st.integers(8, 12)),
         residual_std=draw(st.sampled_from([300.0, 2000.0, 15000.0])),
+        shifts=draw(st.lists(st.integers(0, 7), min_size=1, max_size=2)),
     )
     return graph, seed
 
@@ -107,13 +108,13 @@ def test_layernorm(x: np.ndarray, data: st.DataObject) -> None:
 
 
 @settings(max_examples=200)
-@given(matrices(20), st.integers(8, 12), st.integers(4, 8))
-def test_softmax(x: np.ndarray, fraction: int, bits: int) -> None:
+@given(matrices(20), st.integers(8, 12), st.integers(4, 8), st.integers(0, 7))
+def test_softmax(x: np.ndarray, fraction: int, bits: int, shift: int) -> None:
     tokens, features = x.shape
-    op = Softmax("y", ("x",), "y")
+    op = Softmax("y", ("x",), "y", shift)
     graph = one_op(op, x.shape, bits, features=features, tokens=tokens, fraction=fraction)
     found = execute(graph, x)["y"]
-    rows = [naive.softmax_row(row, fraction, bits) for row in x.tolist()]
+    rows = [naive.softmax_row(row, fraction, bits, shift) for row in x.tolist()]
     assert found.tolist() == rows
 
 

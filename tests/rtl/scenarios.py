@@ -212,7 +212,8 @@ def _softmax_command(e: Engine, rng: random.Random) -> tuple[list[int], int, int
     commands, words, tiles = [], 0, 0
     for _ in range(5):
         keys, slots = rng.choice([1, 2, 7, 12]), rng.randrange(3)
-        commands.append(command((keys, 10), (slots, 10), (rng.randrange(8, 13), 4), (e.act_bits, 5)))
+        commands.append(command((keys, 10), (slots, 10), (rng.randrange(8, 13), 4), (e.act_bits, 5),
+                                (rng.randrange(8), 3)))  # fmt: skip
         words += keys * slots
         tiles += slots
     return [*commands, STOP], words, tiles

@@ -5,6 +5,7 @@ random weights give, so that tensors use their range without sitting at its ends
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -244,7 +245,7 @@ class _VitBuilder:
         self.builder.add(op, (self.tokens, self.width), 16, RESIDUAL_SCALE)
         return name
 
-    def attention(self, block: str, source: str) -> str:
+    def attention(self, block: str, source: str, softmax_shift: int) -> str:
         q, k, v = (self.linear(f"{block}.attn.{x}", source, self.width, self.width) for x in "qkv")
         score = self.std**2 * math.sqrt(self.width // self.heads)
         mult, shift = quantize_multipliers(np.asarray(1.5 * 2**self.fraction / score))
@@ -257,11 +258,12 @@ class _VitBuilder:
             2.0**-self.fraction,
             self.fraction,
         )
-        self.builder.add(
-            Softmax(chances, (scores,), chances), shape, self.bits, 2.0 ** (1 - self.bits)
-        )
-        # A row of chances sums to about 2**(bits-1); a few keys carry most of it.
-        value = 2.0 ** (self.bits - 1) * self.std * 0.5
+        softmax = Softmax(chances, (scores,), chances, softmax_shift)
+        steps = 2.0 ** (self.bits - 1 + softmax_shift)
+        self.builder.add(softmax, shape, self.bits, 1 / steps)
+        # A row of chances sums to about as many steps as 1 has, or to a limit per key that saturates;
+        # a few keys carry most of it.
+        value = min(steps, self.limit * self.tokens) * self.std * 0.5
         mult, shift = quantize_multipliers(np.asarray(self.std / value))
         mixed = f"{block}.attn.av"
         self.builder.add(
@@ -272,8 +274,8 @@ class _VitBuilder:
         )
         return mixed
 
-    def block(self, block: str, stream: str) -> str:
-        mixed = self.attention(block, self.norm(f"{block}.norm1", stream))
+    def block(self, block: str, stream: str, softmax_shift: int) -> str:
+        mixed = self.attention(block, self.norm(f"{block}.norm1", stream), softmax_shift)
         stream = self.residual(f"{block}.attn.proj", stream, mixed, self.width, f"{block}.attn.add")
         hidden = self.linear(
             f"{block}.mlp.fc1",
@@ -314,6 +316,7 @@ def tiny_vit_graph(
     fraction: int = 10,
     residual_std: float = 2000.0,
     stem: StemSizes | None = None,
+    shifts: Sequence[int] = (0,),
 ) -> Graph:
     """A random ViT of the op sequence that lowering produces; tensor names are op names.
 
@@ -329,6 +332,7 @@ def tiny_vit_graph(
     residual_std : standard deviation of what a layer adds to the 16-bit residual stream; 15,000 and
         more make the additions saturate often.
     stem : a convolutional stem in the place of patches; it determines the tokens.
+    shifts : of the softmax of each block in turn, from the first again when they are used up.
     """
     if stem is not None:
         tokens = stem.tokens
@@ -368,7 +372,7 @@ def tiny_vit_graph(
     builder.constant("embedding", embedding.astype(np.int64), 16, RESIDUAL_SCALE)
     stream = vit.add("embed.add", "embed", "embedding")
     for index in range(depth):
-        stream = vit.block(f"blocks.{index}", stream)
+        stream = vit.block(f"blocks.{index}", stream, shifts[index % len(shifts)])
     last = vit.norm("norm", stream, tokens=1)
     vit.linear(
         "head",

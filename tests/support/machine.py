@@ -206,7 +206,7 @@ class Machine:
         route = Route(f["route"])
         if route is Route.SOFTMAX:
             scores = np.stack([out[j] for j in range(len(out))], axis=1)
-            prob = softmax(scores, f["post_fraction"], f["post_bits"])
+            prob = softmax(scores, f["post_fraction"], f["post_bits"], f["post_shift"])
             for j in range(prob.shape[1]):
                 self.put("prob", f["dest_base"], f["dest_stride"], j, prob[:, j])
             return

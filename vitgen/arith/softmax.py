@@ -2,7 +2,7 @@
 
 The polynomial is I-BERT's (HeatViT eq. 13): ``exp(p) = 0.3585 (p + 1.353)**2 + 0.344`` on
 ``(-ln 2, 0]``. HeatViT's gain ``delta2`` multiplies every output alike, so it is carried by the scale
-of the output tensor (``delta2 * 2**-(bits-1)``) and needs no hardware.
+of the output tensor (``delta2 * 2**-(bits-1) * 2**-shift``) and needs no hardware.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ SCALE = round(0.3585 * 2**14)  # 5874
 OFFSET = round(0.344 * 2**14)  # 5636
 RECIPROCAL_BITS = 38
 MAX_KEYS = 1023
+MAX_SHIFT = 7  # of the output scale: 8 bits then reach down to 2**-14
 
 
 def exponential(distance: Int, fraction: int) -> Int:
@@ -38,19 +39,20 @@ def exponential(distance: Int, fraction: int) -> Int:
     return terms
 
 
-def softmax(scores: Int, fraction: int, bits: int) -> Int:
+def softmax(scores: Int, fraction: int, bits: int, shift: int = 0) -> Int:
     """Softmax along the last axis.
 
     Parameters
     ----------
     scores : 16-bit integers, real value ``scores / 2**fraction``; last axis 1 to 1,023 long.
     fraction : 8 to 12.
-    bits : width of the result, 4 to 8; values ``0 .. 2**(bits-1) - 1``.
+    bits : width of the result, 4 to 8; values ``0 .. 2**(bits-1) - 1``, which larger ones saturate at.
+    shift : 0 to 7; a result of 1 stands for a probability of ``2**-(bits-1) * 2**-shift``.
     """
     distance = scores.max(axis=-1, keepdims=True) - scores
     terms = exponential(distance, fraction)
     reciprocal = (1 << RECIPROCAL_BITS) // terms.sum(axis=-1, keepdims=True)
-    shift = RECIPROCAL_BITS + 1 - bits
-    rounded = (terms * reciprocal + (1 << (shift - 1))) >> shift
+    fall = RECIPROCAL_BITS + 1 - bits - shift
+    rounded = (terms * reciprocal + (1 << (fall - 1))) >> fall
     result: Int = np.minimum(rounded, (1 << (bits - 1)) - 1)
     return result

@@ -40,7 +40,7 @@ REQUANT_LANE = Cost(1, 53 + 45 * 3, 36 + 45)
 GELU_LANE = Cost(5, 300, 330)
 
 # Terms: dd * 1/ln2, z * ln2, v*v, its coefficient; scaling: e * R (15 x 26 bits). Comparison of the
-# maximum, two barrel shifters, adders, counted.
+# maximum, two barrel shifters (of the scaled term 12 positions of 17 bits), adders, counted.
 SOFTMAX_LANE = Cost(5, 260, 300)
 
 # Maximum, sum and reciprocal of every token lane, shifted past the lanes of the unit.

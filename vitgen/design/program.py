@@ -382,6 +382,7 @@ class _Builder:
             "shift": op.shift,
             "bits": step.score.bits,
             "post_fraction": step.score.fraction,
+            "post_shift": step.softmax.shift,
             "post_bits": step.prob.bits,
         }
         accesses = [

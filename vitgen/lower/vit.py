@@ -106,7 +106,8 @@ class _Lowering:
         scores = self.builder.add(qk, shape, site.bits, site.scale, site.fraction)
         op = f"{name}.softmax"
         site = self.site(op)
-        softmax = Softmax(op, (scores.name,), f"{op}.out")
+        shift = act_quantizer(block.attn.softmax_out).shift
+        softmax = Softmax(op, (scores.name,), f"{op}.out", shift)
         probabilities = self.builder.add(softmax, shape, site.bits, site.scale)
         op = f"{name}.av"
         site = self.site(op)

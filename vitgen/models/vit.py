@@ -19,6 +19,7 @@ from vitgen.quant.activations import (
     CONSTANT,
     LEARNED,
     POINT,
+    SHIFTED,
     ActQuant,
     act_injector,
     act_quantizer,
@@ -96,11 +97,11 @@ class Layers:
         return self._site(ActQuant(bits, LEARNED))
 
     def probabilities(self, op: str) -> nn.Module:
-        """The output of softmax: no sign, ``delta2`` is in the scale."""
+        """The output of softmax: no sign, ``delta2`` and a shift of its own are in the scale."""
         bits = 8 if self.quant is None else self.quant.layer(op).act_bits
         delta2 = 1.0 if self.quant is None else self.quant.delta2
         scale = delta2 * 2.0 ** (1 - bits)
-        return self._site(ActQuant(bits, CONSTANT, scale, signed=False))
+        return self._site(ActQuant(bits, SHIFTED, scale, signed=False))
 
     def pixels(self, limit: float) -> nn.Module:
         """The image: the scale covers every normalised pixel."""

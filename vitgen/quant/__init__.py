@@ -27,7 +27,8 @@ def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = F
     """Set every scale of a quantized model from images, and assign its rows.
 
     Post-training calibration: one pass in float over the activations (weights quantized), then the
-    model runs fake-quantized. It may be trained further (scales of quantized activations are
+    model runs fake-quantized. The shift of a softmax is the one with which the values that it weighs
+    come out with the least squared error. It may be trained further (scales of quantized activations are
     parameters) and calibrated again.
 
     Parameters

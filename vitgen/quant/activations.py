@@ -1,8 +1,8 @@
 """Activation quantizers, as Brevitas ``tensor_quant`` modules, and the range observer.
 
-Four kinds of site, as the IR has them: quantized activations of 4 to 8 bits with a learned scale,
-the softmax output (a fixed scale, no sign), tensors with a fixed binary point (scores, GELU input),
-and 16-bit tensors with a calibrated scale (residual stream, logits).
+Five kinds of site, as the IR has them: quantized activations of 4 to 8 bits with a learned scale,
+the softmax output (a fixed scale over a power of two, no sign), tensors with a fixed binary point
+(scores, GELU input), 16-bit tensors with a calibrated scale (residual stream, logits), and the image.
 """
 
 import math
@@ -14,10 +14,12 @@ from brevitas.proxy import ActQuantProxyFromInjector
 from torch import Tensor, nn
 
 from vitgen.errors import VitgenError
+from vitgen.quant.shifts import ShiftObserver
 
 LEARNED = "learned"
 CALIBRATED = "calibrated"
 POINT = "point"
+SHIFTED = "shifted"
 CONSTANT = "constant"
 
 
@@ -110,8 +112,9 @@ class ActQuant(nn.Module):
     ----------
     bits : signed width of the tensor.
     kind : ``LEARNED`` (a parameter, set by calibration), ``CALIBRATED`` (set by calibration, not
-        trained), ``POINT`` (a fixed binary point chosen by calibration) or ``CONSTANT``.
-    scale : initial scale; final where ``CONSTANT``.
+        trained), ``POINT`` (a fixed binary point chosen by calibration), ``SHIFTED`` (``scale`` over
+        a power of two chosen by calibration) or ``CONSTANT``.
+    scale : initial scale; final where ``CONSTANT``, that of shift 0 where ``SHIFTED``.
     signed : False for 0 and above.
 
     Attributes
@@ -132,7 +135,8 @@ class ActQuant(nn.Module):
         self.ready: Tensor
         self.bit_width: Tensor
         self.zero_point: Tensor
-        initial = torch.tensor(math.log2(scale))
+        self.base = math.log2(scale)
+        initial = torch.tensor(self.base)
         if kind == LEARNED:
             self.log_scale = nn.Parameter(initial)
         else:
@@ -141,7 +145,7 @@ class ActQuant(nn.Module):
         # Saved, so that scales trained for one width are not loaded for another.
         self.register_buffer("bit_width", torch.tensor(float(bits)))
         self.register_buffer("zero_point", torch.tensor(0.0), persistent=False)
-        self.observer: Observer | None = None
+        self.observer: Observer | ShiftObserver | None = None
 
     @property
     def active(self) -> bool:
@@ -158,9 +162,16 @@ class ActQuant(nn.Module):
         """Fractional bits where the binary point is fixed."""
         return round(-float(self.log_scale.detach())) if self.kind == POINT else None
 
+    @property
+    def shift(self) -> int:
+        """Halvings of the first scale where the kind is ``SHIFTED``."""
+        return round(self.base - float(self.log_scale.detach()))
+
     def observe(self) -> None:
-        """Count ranges instead of quantizing, until :meth:`settle`."""
-        if self.kind != CONSTANT:
+        """Count ranges (errors of shifts) instead of quantizing, until :meth:`settle`."""
+        if self.kind == SHIFTED:
+            self.observer = ShiftObserver(2.0**self.base, self.limit)
+        elif self.kind != CONSTANT:
             self.observer = Observer()
 
     def forget(self) -> None:
@@ -172,21 +183,25 @@ class ActQuant(nn.Module):
         """Choose the scale from the ranges seen.
 
         LEARNED minimises the squared error; CALIBRATED covers the range with a margin; POINT takes
-        the most fractional bits, 8 to 12, that cover it with the margin.
+        the most fractional bits, 8 to 12, that cover it with the margin; SHIFTED the shift that
+        serves the weighted values best.
         """
         observer, self.observer = self.observer, None
         if observer is None:
             return
+        with torch.no_grad():
+            self.log_scale.fill_(self._settled(observer))
+            self.ready.fill_(True)
+
+    def _settled(self, observer: Observer | ShiftObserver) -> float:
+        if isinstance(observer, ShiftObserver):
+            return self.base - observer.best()
         largest = max(observer.largest * self.MARGIN, 2.0**-20)
         if self.kind == LEARNED:
-            log_scale = math.log2(observer.best_scale(self.limit))
-        elif self.kind == POINT:
-            log_scale = -float(min(max(math.floor(math.log2(self.limit / largest)), 8), 12))
-        else:
-            log_scale = math.log2(largest / self.limit)
-        with torch.no_grad():
-            self.log_scale.fill_(log_scale)
-            self.ready.fill_(True)
+            return math.log2(observer.best_scale(self.limit))
+        if self.kind == POINT:
+            return -float(min(max(math.floor(math.log2(self.limit / largest)), 8), 12))
+        return math.log2(largest / self.limit)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         scale = torch.exp2(self.log_scale)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from vitgen.errors import VitgenError
-from vitgen.quant.activations import ActQuant
+from vitgen.quant.activations import ActQuant, act_quantizer
 from vitgen.quant.rows import assign_rows
+from vitgen.quant.shifts import ShiftObserver
 from vitgen.quant.weights import frozen_weights, row_quantizer
 
 if TYPE_CHECKING:
@@ -106,6 +109,25 @@ def _batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
         yield from given.split(BATCH)
 
 
+def _hand_over(observer: ShiftObserver, _module: nn.Module, _args: Any, out: Tensor) -> None:
+    observer.values = out
+
+
+@contextmanager
+def _values_beside_probabilities(model: Vit) -> Iterator[None]:
+    """Within this context the observer of every softmax gets the values that it weighs."""
+    hooks = []
+    for block in model.block_list():
+        observer = act_quantizer(block.attn.softmax_out).observer
+        assert isinstance(observer, ShiftObserver)
+        hooks.append(block.attn.v_out.register_forward_hook(partial(_hand_over, observer)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = False) -> None:
     """See :func:`vitgen.quant.calibrate`."""
     if model.quant is None:
@@ -124,7 +146,7 @@ def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = F
         model.eval()
         seen = 0
         try:
-            with frozen_weights(model):
+            with frozen_weights(model), _values_beside_probabilities(model):
                 for batch in _batches(model, images):
                     model(batch)
                     seen += len(batch)

@@ -183,9 +183,9 @@ def _matmul_av(call: Call[MatMulAV]) -> Int:
 
 @executes(Softmax)
 def _softmax(call: Call[Softmax]) -> Int:
-    fraction, bits = call.tensors[0].fraction, call.output.bits
+    fraction, bits, shift = call.tensors[0].fraction, call.output.bits, call.op.shift
     assert fraction is not None  # Softmax.check
-    return _rowwise(lambda scores: arith.softmax(scores, fraction, bits), call.values[0])
+    return _rowwise(lambda scores: arith.softmax(scores, fraction, bits, shift), call.values[0])
 
 
 @executes(Gelu)

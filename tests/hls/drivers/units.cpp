@@ -105,6 +105,7 @@ void run_softmax() {
     command.keys = next();
     command.fraction = next();
     command.bits = next();
+    command.shift = next();
     max_commands.write(command);
     exp_commands.write(command);
     recip_commands.write(command);

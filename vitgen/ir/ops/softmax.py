@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vitgen.arith.softmax import MAX_KEYS
+from vitgen.arith.softmax import MAX_KEYS, MAX_SHIFT
 from vitgen.ir.ops.base import Op
 from vitgen.ir.tensor import Interval, Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Softmax(Op):
-    """``arith.softmax`` along the keys; the input's ``fraction`` is its binary point."""
+    """``arith.softmax`` along the keys; the input's ``fraction`` is its binary point.
+
+    Parameters
+    ----------
+    shift : 0 to 7, see :func:`vitgen.arith.softmax.softmax`.
+    """
 
     kind: ClassVar[str] = "softmax"
+
+    shift: int = 0
 
     def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
         (x,) = inputs
@@ -21,6 +28,11 @@ class Softmax(Op):
             x.fraction is not None and 8 <= x.fraction <= 12,
             f"the scores have {x.fraction} fractional bits.",
             "Softmax takes 8 to 12.",
+        )
+        self.require(
+            0 <= self.shift <= MAX_SHIFT,
+            f"the shift is {self.shift}.",
+            f"Shifts of probabilities run from 0 to {MAX_SHIFT}.",
         )
         self.require(
             x.features <= MAX_KEYS,
