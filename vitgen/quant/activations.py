@@ -207,6 +207,10 @@ class ActQuant(nn.Module):
         scale = torch.exp2(self.log_scale)
         if self.observer is not None:
             self.observer.update(x)
+            if isinstance(self.observer, ShiftObserver):
+                # Sites behind see probabilities as coarse as they will be, by the best shift so far.
+                step = torch.tensor(2.0 ** (self.base - self.observer.best()))
+                x = _FakeQuant.apply(x, step, float(self.low), float(self.limit))
         elif self.active:
             x = _FakeQuant.apply(x, scale, float(self.low), float(self.limit))
         return x, scale, self.zero_point, self.bit_width
