@@ -13,7 +13,7 @@ from tests.support.graphs import random_patches, tiny_vit_graph
 from vitgen.csim.build import compile_engine
 from vitgen.csim.compile import SANITIZED
 from vitgen.csim.simulate import Simulator
-from vitgen.csim.verify import verify
+from vitgen.reference.compare import verify
 from vitgen.design.program import build_program
 
 

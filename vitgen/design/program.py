@@ -1,6 +1,7 @@
 """From a graph and an engine to the program, its waits, and the DRAM images it reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from vitgen.design.isa import (
     Opcode,
     Route,
     RowSource,
+    encode_program,
 )
 from vitgen.design.needs import PROB_BUFFERS, needs_of
 from vitgen.design.packing import (
@@ -385,3 +387,24 @@ def build_program(graph: Graph, engine: Engine) -> Program:
     builder = _Builder(graph, engine)
     require_capacity(engine, needs_of(graph, builder.steps))
     return builder.build()
+
+
+def from_disk(program: Program, data: Path) -> Program:
+    """``program`` with the memory images of a build in the place of its own.
+
+    Raises
+    ------
+    VitgenError : ``data`` holds another program.
+    """
+
+    def image(name: str) -> Bytes:
+        return np.fromfile(data / f"{name}.bin", dtype=np.uint8)
+
+    if image("program").tobytes() != encode_program(program.instructions):
+        raise VitgenError(f"{data / 'program.bin'} is another program.", "Build again.")
+    return replace(
+        program,
+        weights=[image(f"weights_{port}") for port in range(len(program.weights))],
+        params=image("params"),
+        constants=image("constants"),
+    )

@@ -17,7 +17,7 @@ from vitgen import __version__, boards, ir
 from vitgen.csim.build import compile_engine
 from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.toolchain import ap_int_headers, find_compiler
-from vitgen.csim.verify import Result, check_image, open_simulator
+from vitgen.csim.verify import check_image, open_simulator
 from vitgen.csim.worker import Worker
 from vitgen.design.choice import Design, choose_design
 from vitgen.design.isa import encode_program
@@ -29,6 +29,7 @@ from vitgen.flow.directory import BuildDirectory
 from vitgen.flow.images import verification_images
 from vitgen.flow.request import LEVELS, BuildRequest
 from vitgen.ir import Graph
+from vitgen.reference.compare import Result
 from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
 from vitgen.report.summary import summarize

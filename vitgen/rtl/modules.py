@@ -1,30 +1,19 @@
 """Every process of an engine as a SystemVerilog module with ready/valid ports."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from vitgen.csim.compile import default_cache
 from vitgen.design import netlist
 from vitgen.design.engine import Engine
 from vitgen.emit.hls import emit_hls
 from vitgen.emit.rtl import ARRAY_FILES, emit_array
-from vitgen.errors import VitgenError
 from vitgen.resources import templates_dir
-from vitgen.rtl.clang import compile_process
+from vitgen.rtl.generate import VERILOG_PROCESSES, generate, generate_all
 from vitgen.rtl.interface import Channel, Ram
-from vitgen.rtl.llvm import parse_function
-from vitgen.rtl.translate import translate
-from vitgen.rtl.xls import Scheduled, schedule
 
-DMA = frozenset(("program_fetch", "dma_read", "dma_write"))
-"""Processes that reach DRAM: outside of the core, behind its ports."""
-
-_STAGES = range(3, 17)
-_RAM = re.compile(r"bind_storage variable=(\w+) type=ram")
+_PARAMETER = re.compile(r"(\w+)\)?(?:\[[^\]]*\])?$")
 
 
 @dataclass(frozen=True)
@@ -33,7 +22,6 @@ class Module:
 
     Parameters
     ----------
-    function : C++ name of the process.
     name : of the module; ``clk``, ``rst`` and the signals of the channels are its ports.
     verilog : its text.
     parameters : of the C++ function, in order: the channels of parameter ``p`` are ``p``, ``p_0``,
@@ -44,7 +32,6 @@ class Module:
         above them.
     """
 
-    function: str
     name: str
     verilog: str
     parameters: tuple[str, ...]
@@ -80,61 +67,51 @@ def _array_module(engine: Engine) -> Module:
     )
     files = emit_array(engine).texts()
     text = "\n".join([*(files[name] for name in ARRAY_FILES if name != "multiply.v"), wrapper])
-    return Module("multiply", "multiply_process", text, tuple(widths), channels, (), {})
+    return Module("multiply_process", text, tuple(widths), channels, (), {})
 
 
-def _schedule(files: Mapping[str, str], header: str, function: str) -> Module:
-    parsed = parse_function(compile_process(files, header, function), function)
-    translation = translate(parsed, frozenset(_RAM.findall(files[header])))
-    found: Scheduled | None = None
-    for stages in _STAGES:
-        try:
-            found = schedule(translation, stages)
-            break
-        except VitgenError:
-            if stages == _STAGES[-1]:
-                raise
-    assert found is not None
-    return Module(
-        function, found.name, found.verilog, tuple(p[1:] for p in parsed.parameters),
-        translation.channels, translation.rams, translation.bank_widths,
-    )  # fmt: skip
-
-
-def _cached(files: Mapping[str, str], header: str, function: str, cache: Path) -> Module:
-    headers = {name: text for name, text in sorted(files.items()) if name.endswith(".h")}
-    own = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
-    seed = json.dumps([headers, header, function]).encode()
-    digest = hashlib.sha256(b"\0".join([seed, *own])).hexdigest()[:32]
-    place = cache / f"{digest}.json"
-    if place.is_file():
-        record = json.loads(place.read_text())
-        record["channels"] = tuple(Channel(**channel) for channel in record["channels"])
-        record["rams"] = tuple(Ram(**ram) for ram in record["rams"])
-        return Module(**{**record, "parameters": tuple(record["parameters"])})
-    module = _schedule(files, header, function)
-    cache.mkdir(parents=True, exist_ok=True)
-    part = place.with_suffix(".part")
-    part.write_text(json.dumps(asdict(module)))
-    part.replace(place)
-    return module
+def _parameters(text: str, function: str) -> tuple[str, ...]:
+    """Names of a process's C++ parameters, in order."""
+    found = re.search(rf"inline void {function}\((.*?)\)\s*\{{", text, re.DOTALL)
+    assert found, function
+    names = []
+    for part in re.split(r",\s*(?![^<]*>)", found[1]):
+        name = _PARAMETER.search(part.strip())
+        assert name, part
+        names.append(name[1])
+    return tuple(names)
 
 
 def process_modules(
     engine: Engine, files: Mapping[str, str] | None = None, cache: Path | None = None
 ) -> dict[str, Module]:
-    """The modules of the core's processes by C++ function; kept by the content of their sources."""
-    texts = files or emit_hls(engine).texts()
-    place = cache or default_cache().parent / "rtl"
+    """The modules of the core's processes by C++ function.
+
+    Parameters
+    ----------
+    engine : a design.
+    files : C++ in the place of what is emitted for ``engine``.
+    cache : directory of results, as for :func:`vitgen.rtl.generate.generate`.
+
+    Raises
+    ------
+    VitgenError : a tool is missing, or a process cannot be translated.
+    """
+    texts = emit_hls(engine).texts() if files is None else files
+    headers = {process.function: process.file for process in netlist.processes()}
+    made = generate_all(engine, cache) if files is None else {}
     found = {}
-    for process in netlist.processes():
-        function = process.function
-        if function in DMA or function in found:
+    for function, header in headers.items():
+        if function in VERILOG_PROCESSES:
             continue
         if function == "multiply" and engine.array == "dsp48":
             found[function] = _array_module(engine)
-        else:
-            found[function] = _cached(texts, process.file, function, place)
+            continue
+        hardware = made.get(function) or generate(texts, header, function, cache)
+        found[function] = Module(
+            hardware.name, hardware.verilog, _parameters(texts[header], function),
+            hardware.channels, hardware.rams, hardware.bank_widths,
+        )  # fmt: skip
     return found
 
 

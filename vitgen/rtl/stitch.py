@@ -12,8 +12,9 @@ from vitgen.design import netlist
 from vitgen.design.engine import Engine
 from vitgen.design.netlist import Bank, Per, Process, Stream
 from vitgen.errors import VitgenError
+from vitgen.rtl.generate import VERILOG_PROCESSES
 from vitgen.rtl.interface import Channel
-from vitgen.rtl.modules import DMA, Module
+from vitgen.rtl.modules import Module
 
 CORE = "vit_core"
 GROUP = "token_group"
@@ -86,7 +87,7 @@ class _Stitcher:
         self.engine, self.modules = engine, modules
         self.streams = {stream.name: stream for stream in netlist.streams(engine)}
         self.banks = {bank.name: bank for bank in netlist.banks(engine)}
-        self.processes = [p for p in netlist.processes() if p.function not in DMA]
+        self.processes = [p for p in netlist.processes() if p.function not in VERILOG_PROCESSES]
         self.core, self.group = _Scope(CORE), _Scope(GROUP)
         self.outside: list[Port] = []
         self.widths: dict[str, int] = {}
