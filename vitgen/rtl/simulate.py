@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from vitgen.boards import Board
 from vitgen.csim.loader import SimulationFailed
 from vitgen.design.engine import Engine
-from vitgen.design.isa import INSTRUCTION_BEATS, Instruction, Opcode, Source, encode_program
+from vitgen.design.isa import (
+    INSTRUCTION_BEATS,
+    Instruction,
+    LoadTarget,
+    Opcode,
+    Route,
+    encode_program,
+)
 from vitgen.design.packing import BEAT_BYTES, pack_image, unpack_lanes, unpack_logits
 from vitgen.design.program import Program
 from vitgen.emit.wiring import DONE_STREAMS
@@ -68,7 +75,7 @@ class Moment:
     op : its name.
     read : dispatch has read it.
     issued : its waits are met and its last command has been dealt.
-    completed : the last process has reported its end; of instructions that nobody reports, ``issued``.
+    completed : the last process has reported its end; of an instruction that nobody reports, ``issued``.
     """
 
     op: str
@@ -233,24 +240,41 @@ class Simulation:
 
 
 def _moments(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> tuple[Moment, ...]:
-    """From the cycles in which beats of the program and completions moved."""
+    """From the cycles in which beats of the program, commands and completions moved."""
     beats: list[int] = record["program"]
-    reports: dict[Source, list[int]] = {}
-    for source, stream in DONE_STREAMS.items():
-        groups = [cycles for name, cycles in record["done"].items() if name.split()[0] == stream]
-        reports[source] = [max(cycles) for cycles in zip(*groups, strict=True)]
-    counts = dict.fromkeys(Source, 0)
+    events: dict[str, list[list[int]]] = {}
+    for name, cycles in record["events"].items():
+        events.setdefault(name.split()[0], []).append(cycles)
+    # A command or completion of a grouped process counts when all groups have it.
+    last = {name: [max(c) for c in zip(*groups, strict=True)] for name, groups in events.items()}
+    taken = dict.fromkeys(last, 0)
+
+    def following(stream: str) -> int:
+        taken[stream] += 1
+        return last[stream][taken[stream] - 1]
+
     found = []
     for index, instruction in enumerate(chosen):
         read = beats[index * INSTRUCTION_BEATS + INSTRUCTION_BEATS - 1]
-        following = (index + 1) * INSTRUCTION_BEATS
-        issued = beats[following] if following < len(beats) else record["cycles"]
-        ends = [issued]
-        for source in instruction.reports:
-            ends.append(reports[source][counts[source]])
-            counts[source] += 1
-        found.append(Moment(instruction.op, read, issued, max(ends)))
+        issued = max([read, *(following(stream) for stream in _withheld(instruction))])
+        ends = [following(DONE_STREAMS[source]) for source in sorted(instruction.reports)]
+        found.append(Moment(instruction.op, read, issued, max([issued, *ends])))
     return tuple(found)
+
+
+def _withheld(instruction: Instruction) -> list[str]:
+    """Command streams that tell when an instruction was dealt: what touches a bank first, and what
+    shares a stream with that."""
+    fields = instruction.fields
+    if instruction.opcode is Opcode.NORM:
+        return ["residual_command"]
+    if instruction.opcode is Opcode.LOAD:
+        to_residual = fields["load_target"] == LoadTarget.RESIDUAL
+        return ["load_command", *(["residual_command"] if to_residual else [])]
+    if instruction.opcode is Opcode.GEMM:
+        adds = fields["route"] == Route.RESIDUAL
+        return ["feed_command", *(["residual_command"] if adds else [])]
+    return []
 
 
 def _refuse(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> None:
