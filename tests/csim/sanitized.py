@@ -11,9 +11,9 @@ import numpy as np
 from tests.csim.test_accelerator import GRAPHS, engine_named
 from tests.support.graphs import random_patches, tiny_vit_graph
 from vitgen.csim.build import compile_engine
+from vitgen.csim.compare import verify
 from vitgen.csim.compile import SANITIZED
 from vitgen.csim.simulate import Simulator
-from vitgen.reference.compare import verify
 from vitgen.design.program import build_program
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.support.graphs import random_patches, tiny_vit_graph
 from vitgen.csim.build import compile_engine
+from vitgen.csim.compare import verify
 from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.simulate import Simulator
-from vitgen.reference.compare import verify
 from vitgen.design.engine import Engine
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import Opcode, Source

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vitgen.csim.compare import Result, check
 from vitgen.csim.simulate import Simulator
 from vitgen.design.engine import Engine
 from vitgen.design.program import build_program, from_disk
 from vitgen.ir import Graph
-from vitgen.reference.compare import Result, check
 
 _opened: tuple[Simulator, Graph] | None = None
 

@@ -1,13 +1,17 @@
 """From an engine to a compiled simulation of its RTL."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
+from vitgen.csim.toolchain import find_compiler
 from vitgen.design import isa
 from vitgen.design.engine import BEAT_BITS, Engine
 from vitgen.emit.hls import design_digest
 from vitgen.emit.render import render
+from vitgen.errors import VitgenError
 from vitgen.rtl import verilator
+from vitgen.rtl.clang import find_clang
 from vitgen.rtl.modules import Module, process_modules, support_files
 from vitgen.rtl.stitch import CORE, GROUP, Core, stitch
 
@@ -23,6 +27,23 @@ public_flat_rd -module "process_ram" -var "memory"
 """
 
 
+def require_tools() -> None:
+    """Refuse early what an RTL simulation cannot be made without.
+
+    Raises
+    ------
+    VitgenError : clang, XLS, Verilator or the C++ compiler is missing; says which, and how to get it.
+    """
+    find_clang()
+    if importlib.util.find_spec("xls") is None:
+        raise VitgenError(
+            "XLS was not found; RTL is made of the C++ with it.",
+            "Install it: pip install 'xls-python==0.1.9934'. Everything but RTL works without.",
+        )
+    verilator.find_verilator()
+    find_compiler()
+
+
 def harness(engine: Engine, core: Core) -> dict[str, str]:
     """``harness.cpp`` and ``core.vlt``, to be compiled beside the files of a core."""
     readers = []
@@ -30,9 +51,7 @@ def harness(engine: Engine, core: Core) -> dict[str, str]:
         stem, found, rest = port.name.partition("_request")
         if found and stem != "output":
             memory = _MEMORIES.get(stem, f"weights{rest}")
-            readers.append(
-                {"memory": memory, "request": port.name, "beats": f"{stem}_beats{rest}"}
-            )
+            readers.append({"memory": memory, "request": port.name, "beats": f"{stem}_beats{rest}"})
     values = {
         "readers": readers,
         "beat_bits": BEAT_BITS,
@@ -68,7 +87,7 @@ def build_simulation(
     ------
     VitgenError : a tool is missing, or a process has no hardware.
     """
-    verilator.find_verilator()
+    require_tools()
     if core is None:
         core = stitch(engine, modules or process_modules(engine, cache=cache))
     files = {**core.files, **support_files(), **harness(engine, core)}

@@ -57,7 +57,12 @@ def _array_module(engine: Engine) -> Module:
         ]
     links = [
         f".{pin}({name}_data), .{pin}_valid({name}_vld), .{pin}_ready({name}_rdy)"
-        for pin, name in (("command", "commands"), ("row", "rows"), ("act", "acts"), ("sum", "sums"))
+        for pin, name in (
+            ("command", "commands"),
+            ("row", "rows"),
+            ("act", "acts"),
+            ("sum", "sums"),
+        )
     ]
     wrapper = (
         "module multiply_process(\n    " + ",\n    ".join(ports) + "\n);\n"
@@ -97,9 +102,10 @@ def process_modules(
     ------
     VitgenError : a tool is missing, or a process cannot be translated.
     """
-    texts = emit_hls(engine).texts() if files is None else files
+    own = emit_hls(engine).texts()
+    texts = own if files is None else files
     headers = {process.function: process.file for process in netlist.processes()}
-    made = generate_all(engine, cache) if files is None else {}
+    made = generate_all(engine, cache) if texts == own else {}
     found = {}
     for function, header in headers.items():
         if function in VERILOG_PROCESSES:

@@ -4,8 +4,8 @@ import contextlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -99,9 +99,33 @@ class Run:
     moments: tuple[Moment, ...]
     most: Mapping[str, int]
 
+    def by_op(self) -> dict[str, int]:
+        """Cycles by name of the op; they sum to the run's.
+
+        An instruction has the cycles by which it moved the latest completion: what is hidden behind
+        earlier instructions costs nothing. The rest of the run goes to the last one, the stop.
+        """
+        found: dict[str, int] = {}
+        latest = 0
+        for moment in self.moments:
+            end = max(latest, moment.completed)
+            found[moment.op] = found.get(moment.op, 0) + end - latest
+            latest = end
+        found[self.moments[-1].op] += self.cycles - latest
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, with ``cycles_by_op`` of :meth:`by_op`."""
+        return {
+            "cycles": self.cycles,
+            "cycles_by_op": self.by_op(),
+            "instructions": [asdict(moment) for moment in self.moments],
+            "most_in_fifo": _folded(self.most, max),
+        }
+
 
 class Simulation:
-    """A simulated core with its banks: a :class:`vitgen.reference.compare.Device`.
+    """A simulated core with its banks: a :class:`vitgen.csim.compare.Device`.
 
     It runs in a process of its own; leave it by ``with`` or :meth:`close`.
 
@@ -309,15 +333,15 @@ def _deadlock(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> str:
     return "\n".join(lines)
 
 
-def _folded(values: Mapping[str, int]) -> dict[str, int]:
-    """Groups under one name: ``acts 0``, ``acts 1`` become ``acts[0,1]`` with their sum."""
+def _folded(values: Mapping[str, int], join: Callable[[list[int]], int] = sum) -> dict[str, int]:
+    """Groups under one name: ``acts 0``, ``acts 1`` become ``acts[0,1]``, their values joined."""
     groups: dict[str, list[str]] = {}
-    sums: dict[str, int] = {}
+    held: dict[str, list[int]] = {}
     for name, value in values.items():
         stream, _, group = name.partition(" ")
         groups.setdefault(stream, []).extend([group] if group else [])
-        sums[stream] = sums.get(stream, 0) + value
+        held.setdefault(stream, []).append(value)
     return {
-        stream + (f"[{','.join(sorted(members, key=int))}]" if members else ""): sums[stream]
+        stream + (f"[{','.join(sorted(members, key=int))}]" if members else ""): join(held[stream])
         for stream, members in groups.items()
     }

@@ -67,7 +67,12 @@ class _Scope:
 
     def text(self, comment: str) -> str:
         ports = ["input wire clk", "input wire rst", *self.ports]
-        lines = [f"// {comment}", f"module {self.name} (", ",\n".join(f"    {p}" for p in ports), ");"]
+        lines = [
+            f"// {comment}",
+            f"module {self.name} (",
+            ",\n".join(f"    {p}" for p in ports),
+            ");",
+        ]
         for name, width in self.wires.items():
             lines.append(f"  wire {_range(width)}{name}_data;")
             lines.append(f"  wire {name}_vld, {name}_rdy;")
@@ -119,7 +124,9 @@ class _Stitcher:
             name = argument.removesuffix("[]")
             bank, _, side = name.rpartition("_")
             if bank in self.banks and side in ("rd", "wr") and not argument.endswith("[]"):
-                names += [(argument, f"{bank}_{group}_{side}") for group in range(self.engine.groups)]
+                names += [
+                    (argument, f"{bank}_{group}_{side}") for group in range(self.engine.groups)
+                ]
             else:
                 names.append((argument, name))
         parameters = self.modules[process.function].parameters
@@ -194,7 +201,9 @@ class _Stitcher:
         module = self.modules[process.function]
         links: list[tuple[str, str]] = []
         own = process.args[0].removesuffix("[]").removesuffix("_command")
-        instance = f"{own if process.args[0].endswith(('_command', '_command[]')) else process.function}_i"
+        instance = (
+            f"{own if process.args[0].endswith(('_command', '_command[]')) else process.function}_i"
+        )
         for _, name, parameter in self._arguments(process):
             if name in self.streams:
                 stream = self.streams[name]

@@ -24,6 +24,8 @@ _ADVICE = (
     "Install it: pip install 'verilator-cli~=5.48', and make and perl of the system. Everything but "
     "RTL simulation works without."
 )
+# The package's makefile knows no option that includes a precompiled header.
+_MAKE = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
 _FIRST_ERROR = re.compile(r"^.*(?:%Error|\berror:).*$", re.MULTILINE)
 
 
@@ -78,7 +80,9 @@ def _run(
     if root is not None:
         environment["VERILATOR_ROOT"] = str(root)
         # Its makefiles call python3: the one that runs this.
-        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment["PATH"] = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ["PATH"]]
+        )
     return subprocess.run(
         command, cwd=place, env=environment, check=False, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -113,9 +117,7 @@ def build(
         tool.command, "--cc", "--exe", "--build", "--top-module", top, "-Wno-fatal", "-Wno-lint",
         "-Wno-style", "--x-assign", "fast", "--x-initial", "unique", "--noassert",
         "-O3", "--output-split", "20000", "--output-split-cfuncs", "2000",
-        # The package's makefile knows no option that includes a precompiled header.
-        "-MAKEFLAGS", f"CXX={compiler.command[-1]} CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 "
-        "OPT_SLOW=-O0 OPT_GLOBAL=-O2",
+        "-MAKEFLAGS", f"CXX={compiler.command[-1]} {_MAKE}",
         "-CFLAGS", "-std=c++20", "--Mdir", "obj", "-o", "simulation",
         *options, *sorted(files, key=_order),
     ]  # fmt: skip

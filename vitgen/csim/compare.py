@@ -151,7 +151,9 @@ def _run_whole(
     """The program as a board runs it, instructions overlapped; compare what is left at the end."""
     program = device.program
     logits = device.run(image)
-    last = {o.bank: (i.op, o) for i, o in zip(program.instructions, program.outputs, strict=True) if o}
+    last = {
+        o.bank: (i.op, o) for i, o in zip(program.instructions, program.outputs, strict=True) if o
+    }
     for op, output in last.values():
         got = logits[None, :] if output.bank == "output" else read_tensor(device, output)
         _compare(result, "program", op, output, _expected(values, output), got)
