@@ -64,7 +64,7 @@ Config = Annotated[
 Directory = Annotated[Path, typer.Argument(help="Directory of a build.")]
 Images = Annotated[
     int | None,
-    typer.Option(help="Images to verify; default: every test digit, or one photograph."),
+    typer.Option(help="Images to verify; default: every test digit, or one photograph; one for rtl."),
 ]
 
 
@@ -91,7 +91,11 @@ def build(
     ] = None,
     config: Config = None,
     verify: Annotated[
-        str, typer.Option(help="none, or csim: simulate the emitted C++ and compare every tensor.")
+        str,
+        typer.Option(
+            help="none; csim: simulate the emitted C++ and compare every tensor; rtl: the same with "
+            "the RTL made of it, which also counts cycles."
+        ),
     ] = "none",
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL.")] = None,
@@ -139,7 +143,7 @@ def _finish(report: dict[str, Any], directory: Path, as_json: bool) -> None:
 @app.command()
 def verify(
     directory: Directory,
-    level: Annotated[str, typer.Option(help="csim: the emitted C++.")] = "csim",
+    level: Annotated[str, typer.Option(help="csim: the emitted C++; rtl: the RTL made of it.")] = "csim",
     images: Images = None,
     as_json: Json = False,
 ) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from tests.csim.test_accelerator import GRAPHS, engine_named
 from tests.support.graphs import random_patches, tiny_vit_graph
 from vitgen.csim.build import compile_engine
+from vitgen.csim.compare import verify
 from vitgen.csim.compile import SANITIZED
 from vitgen.csim.simulate import Simulator
-from vitgen.csim.verify import verify
-from vitgen.design.program import build_program
+from vitgen.design.schedule import build_program
 
 
 def main(name: str, cache: str) -> None:

@@ -16,14 +16,14 @@ import pytest
 
 from tests.support.graphs import StemSizes, random_patches, tiny_vit_graph
 from vitgen.csim.build import compile_engine
+from vitgen.csim.compare import verify
 from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.simulate import Simulator
-from vitgen.csim.verify import verify
 from vitgen.design.engine import Engine
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import Opcode, Source
 from vitgen.design.needs import needs_of
-from vitgen.design.program import build_program
+from vitgen.design.schedule import build_program
 from vitgen.errors import VitgenError
 
 # The largest of every dimension below, so that each engine holds every graph.

@@ -26,7 +26,7 @@ from vitgen.design.cost_work import Norm, Product, tasks_of_program
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import Opcode, Route, RowSource
 from vitgen.design.needs import needs_of
-from vitgen.design.program import build_program
+from vitgen.design.schedule import build_program
 from vitgen.design.steps import fuse
 from vitgen.errors import DoesNotFit
 

@@ -9,7 +9,7 @@ from vitgen.design.instance import engine_for
 from vitgen.design.isa import DONE_DEPTH, Source, decode, encode_program
 from vitgen.design.needs import needs_of
 from vitgen.design.packing import from_slots
-from vitgen.design.program import build_program
+from vitgen.design.schedule import build_program
 from vitgen.reference.execute import execute
 
 SHAPES = [

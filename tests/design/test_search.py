@@ -10,7 +10,7 @@ from tests.support.graphs import tiny_vit_graph
 from vitgen import boards
 from vitgen.design.cost import Workload, check_fit, estimate
 from vitgen.design.needs import needs_of
-from vitgen.design.program import build_program
+from vitgen.design.schedule import build_program
 from vitgen.design.search import SIMULATED, Limits, choose, choose_for
 from vitgen.errors import DoesNotFit, VitgenError
 

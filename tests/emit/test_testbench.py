@@ -18,7 +18,7 @@ from vitgen.design.isa import encode_program
 from vitgen.design.needs import needs_of
 from vitgen.design.netlist import streams
 from vitgen.design.packing import pack_image
-from vitgen.design.program import build_program
+from vitgen.design.schedule import build_program
 from vitgen.emit import emit_hls
 from vitgen.reference.execute import execute
 

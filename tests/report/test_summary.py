@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.conftest import BOARD, EXACT, FIDELITY, FIRST
-from vitgen.csim.verify import Difference, Result
+from vitgen.csim.compare import Difference, Result
 from vitgen.design.cost import Workload, estimate
 from vitgen.design.steps import fuse
 from vitgen.report.schema import Report, check

@@ -8,7 +8,7 @@ from tests.support.graphs import tiny_vit_graph
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import encode_program
 from vitgen.design.needs import needs_of
-from vitgen.design.program import build_program
+from vitgen.design.schedule import build_program
 
 LARGEST = dict(tokens=17, width=16, heads=2, depth=2, mlp=24, classes=11, patch_features=13)
 COMPLETIONS = 500  # of every process: more than a program waits for

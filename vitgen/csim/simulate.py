@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from vitgen.csim.loader import Library
 from vitgen.design.engine import Engine
 from vitgen.design.isa import Instruction, encode_program
-from vitgen.design.packing import BEAT_BYTES, from_slots, unpack_lanes, unpack_logits
-from vitgen.design.program import Output, Program
+from vitgen.design.packing import BEAT_BYTES, unpack_lanes, unpack_logits
+from vitgen.design.program import Program
 
 Bytes = NDArray[np.uint8]
 Int = NDArray[np.int64]
@@ -77,21 +77,3 @@ class Simulator:
         data = np.zeros((count, word_bytes), dtype=np.uint8)
         self._read_bank(BANKS.index(name), group, first, count, data.ctypes.data)
         return unpack_lanes(data, self.engine.group_lanes, bits)
-
-    def tensor(self, output: Output) -> Int:
-        """A tensor that an instruction left in a bank, ``(tokens, features)``."""
-        slots = self.engine.slots(output.tokens)
-        words = np.stack(
-            [
-                np.stack(
-                    [
-                        self.bank(
-                            output.bank, group, output.base + slot * output.stride, output.features
-                        )
-                        for group in range(self.engine.groups)
-                    ]
-                )
-                for slot in range(slots)
-            ]
-        )
-        return from_slots(words, output.tokens)

@@ -1,6 +1,6 @@
 """A model as the cost model sees it: shapes and dependences of its steps, without weights.
 
-The schedule is the one of :mod:`vitgen.design.program`; a test holds the two together.
+The schedule is the one of :mod:`vitgen.design.schedule`; a test holds the two together.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ class LinearShape:
         return self.w4 + self.w8 + self.pot
 
     def products(self, engine: Engine) -> tuple[Product, ...]:
-        """The instructions that compute it, as :mod:`vitgen.design.program` orders them."""
+        """The instructions that compute it, as :mod:`vitgen.design.schedule` orders them."""
         slots = engine.slots(self.tokens)
         return tuple(
             Product(
@@ -148,7 +148,7 @@ class Workload:
 
     Parameters
     ----------
-    steps : the graph's steps in order; the schedule is the one of ``program.py``.
+    steps : the graph's steps in order; the order is that of :mod:`vitgen.design.schedule`.
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:

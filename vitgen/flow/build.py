@@ -15,13 +15,15 @@ from rich.progress import Progress
 
 from vitgen import __version__, boards, ir
 from vitgen.csim.build import compile_engine
+from vitgen.csim.compare import Result, check
 from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.toolchain import ap_int_headers, find_compiler
-from vitgen.csim.verify import Result, check_image, open_simulator
+from vitgen.csim.verify import check_image, open_simulator
 from vitgen.csim.worker import Worker
 from vitgen.design.choice import Design, choose_design
 from vitgen.design.isa import encode_program
-from vitgen.design.program import Program, build_program
+from vitgen.design.program import Program, from_disk
+from vitgen.design.schedule import build_program
 from vitgen.emit.build import emit_build
 from vitgen.errors import FoundWrong, VitgenError
 from vitgen.flow.directory import BuildDirectory
@@ -31,8 +33,12 @@ from vitgen.ir import Graph
 from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
 from vitgen.report.summary import summarize
+from vitgen.rtl.build import build_simulation, require_tools
+from vitgen.rtl.modules import process_modules
+from vitgen.rtl.simulate import Memory, Simulation
 
 CSIM = "verification/csim.json"
+RTL = "verification/rtl.json"
 FIDELITY = "fidelity.json"
 
 
@@ -153,6 +159,43 @@ class Build:
             "verify_csim", ("lower", "design", "emit", "pack"), produce, images=len(batch)
         )
 
+    def verify_rtl(self, images: int | None) -> None:
+        """Simulate the RTL made of the emitted C++; record what was compared and the cycles."""
+        batch = self._images(1 if images is None else images)
+        board = boards.load(self.design.board)
+
+        def produce() -> dict[str, bytes]:
+            engine, program = (
+                self.design.engine,
+                from_disk(self.program, self.directory.path / "data"),
+            )
+            with self._doing("making RTL of the emitted C++ and compiling its simulation"):
+                hls = sorted((self.directory.path / "hls").iterdir())
+                modules = process_modules(engine, {file.name: file.read_text() for file in hls})
+                simulation = build_simulation(engine, modules)
+            result, runs = Result(), []
+            memory = Memory.of(board, self.design.clock_mhz)
+            with (
+                Simulation(simulation, engine, program, memory=memory) as device,
+                Progress(console=self.console, transient=True) as progress,
+            ):
+                task = progress.add_task("comparing images, bit by bit", total=len(batch))
+                try:
+                    for patches in batch:
+                        check(device, self.graph, patches, result)
+                        assert device.last is not None
+                        runs.append(device.last)
+                        progress.advance(task)
+                except SimulationFailed as error:
+                    raise FoundWrong(
+                        f"The simulated RTL stopped: {error}", "This is a bug: report it."
+                    ) from error
+            return {RTL: _json({**result.to_json(), **runs[0].to_json()})}
+
+        self.directory.step(
+            "verify_rtl", ("lower", "design", "emit", "pack"), produce, images=len(batch)
+        )
+
     def evaluate(self, produce: Callable[[Graph], dict[str, Any]], data: str) -> dict[str, Any]:
         """Record the accuracy of the networks on ``data``; what ``produce`` made, now or before."""
         self.directory.step(
@@ -175,7 +218,10 @@ class Build:
             self.graph,
             self.design,
             request=self.directory.request,
-            verification={"csim": self._recorded("verify_csim", CSIM), "rtl": None},
+            verification={
+                "csim": self._recorded("verify_csim", CSIM),
+                "rtl": self._recorded("verify_rtl", RTL),
+            },
             fidelity=fidelity,
             weights="synthetic" if self.request.checkpoint is None else "trained",
         )
@@ -201,8 +247,8 @@ def build(
 
     Parameters
     ----------
-    verify : "none" or "csim".
-    images : images to verify; None takes every test digit, or one photograph.
+    verify : "none", "csim" or "rtl".
+    images : images to verify; None takes every test digit, or one photograph; one for "rtl".
     console : progress goes there; None is quiet.
 
     Raises
@@ -213,7 +259,9 @@ def build(
         raise VitgenError(f"Unknown verification {verify!r}.", f"Choose {' or '.join(LEVELS)}.")
     _check_images(images)
     if images is not None and verify == "none":
-        raise VitgenError(f"--images is {images}, but nothing is verified.", "Add --verify csim.")
+        raise VitgenError(
+            f"--images is {images}, but nothing is verified.", "Add --verify csim or rtl."
+        )
     directory = BuildDirectory.open(out, request.describe())
     return _run(directory, request, verify, images, console)
 
@@ -228,11 +276,15 @@ def _run(
     if level == "csim":  # before the minutes that a large model takes
         find_compiler()
         ap_int_headers()
+    if level == "rtl":
+        require_tools()
     with directory.locked():
         run = Build(directory, request, console or Console(quiet=True))
         run.prepare()
         if level == "csim":
             run.verify_csim(images)
+        if level == "rtl":
+            run.verify_rtl(images)
         return run.report()
 
 
@@ -269,7 +321,7 @@ def verify(
 ) -> dict[str, Any]:
     """Verify an existing build (and finish it, if it was interrupted); returns the report."""
     if level not in LEVELS or level == "none":
-        raise VitgenError(f"Unknown level {level!r}.", "Choose csim.")
+        raise VitgenError(f"Unknown level {level!r}.", "Choose csim or rtl.")
     _check_images(images)
     directory, request = open_build(path)
     return _run(directory, request, level, images, console)

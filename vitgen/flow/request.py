@@ -18,7 +18,7 @@ from vitgen.models.config import config as model_config
 from vitgen.quant.config import QuantConfig
 
 SCHEMES = ("fixed", "pot", "mixed")
-LEVELS = ("none", "csim")
+LEVELS = ("none", "csim", "rtl")
 MAX_SEED = 2**32 - 1
 
 

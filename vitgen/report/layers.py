@@ -182,7 +182,7 @@ def layer_rows(
         rows.append(
             {
                 "name": "dram", "kind": "dram", "macs": 0, "parts": parts, "bound": "DRAM",
-                "cycles": {"estimated": total - finish, "rtl": None}, "dram_bytes": 0,
+                "cycles": {"estimated": total - finish, "rtl": rtl("dram")}, "dram_bytes": 0,
                 "share": (total - finish) / total,
             }
         )  # fmt: skip

@@ -246,6 +246,9 @@ def check(report: dict[str, Any]) -> None:
             parsed.dram_bytes_per_image.total,
         ),
     }
+    simulated = [layer.cycles.rtl for layer in parsed.layers if layer.cycles.rtl is not None]
+    if simulated and parsed.cycles.rtl is not None:
+        sums["simulated cycles of layers"] = (sum(simulated), parsed.cycles.rtl)
     for what, (found, total) in sums.items():
         if found != total:
             raise ValueError(f"{what} sum to {found}, not {total}")

@@ -1,7 +1,7 @@
 """``report.json``: what was built, what it is expected to do, and what was shown of it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,8 +15,8 @@ from vitgen.design.engine import Engine
 from vitgen.design.steps import LinearStep, Step, fuse
 from vitgen.errors import VitgenError
 from vitgen.ir import Graph
-from vitgen.report.layers import layer_rows
-from vitgen.report.schema import check
+from vitgen.report.layers import PROGRAM, layer_rows
+from vitgen.report.schema import Level, check
 
 LEAST_IMAGES = 100
 """No agreement figure from fewer images."""
@@ -90,7 +90,8 @@ def summarize(
     ----------
     request : what was asked for, as JSON values.
     verification : by level ("csim", "rtl") what was compared; None or absent: nothing was. A level
-        with a clock also has ``cycles`` of an image, and they replace the estimate in ``fps``.
+        with a clock also has ``cycles`` of an image, which replace the estimate in ``fps``, and
+        ``cycles_by_op``.
     fidelity : ``images``, ``top1_agreement``, ``top1`` and ``sqnr_db``, what there is of them.
     weights : "trained" or "synthetic".
     synthesis : resources by name, from a synthesis of the same files.
@@ -148,7 +149,9 @@ def compose(
         "dram_bytes_per_image": {"total": found.traffic.total, **asdict(found.traffic)},
         "verification": verified,
         "fidelity": None if fidelity is None else _fidelity(fidelity),
-        "layers": layer_rows(found, workload.tasks(engine), road),
+        "layers": layer_rows(
+            found, workload.tasks(engine), road, _layer_cycles((verification or {}).get("rtl"))
+        ),
         "engine": engine.to_json(),
         "roofline": _roofline(found, board, cycles),
         "board_figures": {
@@ -220,11 +223,24 @@ def _next_step(found: Estimate, workload: Workload, board: Board) -> dict[str, A
     return None
 
 
+def _layer_cycles(level: Mapping[str, Any] | None) -> Callable[[str], int | None]:
+    """Simulated cycles of a layer; what has no op of its own there is the program's."""
+    if level is None or level.get("cycles_by_op") is None:
+        return lambda name: None
+    by_op: Mapping[str, int] = level["cycles_by_op"]
+    control = sum(
+        cycles for op, cycles in by_op.items() if op == "stop" or op.startswith("set_tokens.")
+    )
+    return lambda name: control if name == PROGRAM else by_op.get(name, 0)
+
+
 def _verification(levels: Mapping[str, Any]) -> dict[str, Any]:
     verified: dict[str, Any] = {}
     for level in ("csim", "rtl"):
         record = levels.get(level)
-        verified[level] = None if record is None else {"cycles": None, **record}
+        verified[level] = record and {
+            "cycles": None, **{key: record[key] for key in Level.model_fields if key in record}
+        }  # fmt: skip
     return verified
 
 
