@@ -50,7 +50,7 @@ def create(config: VitConfig, quant: QuantConfig | None = None, seed: int = 0) -
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name from a ``.safetensors``, ``.pth`` or ``.pt`` file; executes nothing.
+    """Tensors by name from a ``.safetensors``, ``.pth``, ``.pt`` or ``.pth.tar`` file; executes nothing.
 
     The wrapping ``{"model": ...}`` or ``{"state_dict": ...}`` of training scripts is removed.
 

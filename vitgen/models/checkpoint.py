@@ -24,16 +24,17 @@ AUXILIARY = ("aux_head.weight", "aux_head.bias")
 """The classifier on every patch of networks trained with token labels (LV-ViT). Class token and head
 are a network without it; what it adds to the logits is left out."""
 
+_ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
 _WRAPPERS = ("model", "state_dict")
 _FIXED_BY_CONFIG = ("bit_width", "pot_rows", "wide_rows")
 
 
 def load(path: Path) -> dict[str, Tensor]:
     """See :func:`vitgen.models.load_checkpoint`."""
-    if path.suffix not in (".safetensors", ".pth", ".pt"):
+    if not path.name.endswith(_ENDINGS):
         raise VitgenError(
             f"The checkpoint {path} has the unknown ending {path.suffix!r}.",
-            "Give a .safetensors, .pth or .pt file.",
+            f"Give a {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]} file.",
         )
     if not path.is_file():
         raise VitgenError(f"There is no checkpoint {path}.", "Check the path.")

@@ -53,16 +53,18 @@ class Layers:
         self.quant = quant
         self.residual = self._site(ActQuant(WIDE, CALIBRATED))
 
-    def linear(
-        self, source: nn.Module, inputs: int, outputs: int, bias: bool = True
-    ) -> nn.Linear:
+    def linear(self, source: nn.Module, inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
         """``nn.Linear`` or its quantized form; ``source`` is the site that it reads."""
         if self.quant is None:
             return nn.Linear(inputs, outputs, bias=bias)
         rows = RowQuant(outputs)
         rounding = bias_injector(BiasQuant(act_quantizer(source), rows)) if bias else None
         return qnn.QuantLinear(
-            inputs, outputs, bias=bias, weight_quant=weight_injector(rows), bias_quant=rounding,
+            inputs,
+            outputs,
+            bias=bias,
+            weight_quant=weight_injector(rows),
+            bias_quant=rounding,
         )
 
     def norm(self, config: VitConfig) -> nn.LayerNorm:
@@ -71,7 +73,13 @@ class Layers:
         return kind(config.embed_dim, eps=config.norm_eps)
 
     def conv(
-        self, inputs: int, outputs: int, kernel: int, stride: int, padding: int = 0, bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        padding: int = 0,
+        bias: bool = True,
     ) -> nn.Conv2d:
         """``nn.Conv2d`` or its quantized form; a bias stays real, for the caller to place."""
         kind: type[nn.Conv2d] = nn.Conv2d
