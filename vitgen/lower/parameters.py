@@ -47,8 +47,9 @@ class Rows:
 
     def split(self, parts: int) -> list["Rows"]:
         """Equal parts in order: the q, k and v rows of timm's ``qkv``."""
-        fields = [np.split(a, parts) for a in
-                  (self.codes, self.scale, self.scheme, self.bits, self.bias)]
+        fields = [
+            np.split(a, parts) for a in (self.codes, self.scale, self.scheme, self.bits, self.bias)
+        ]
         return [Rows(*part) for part in zip(*fields, strict=True)]
 
 

@@ -41,7 +41,9 @@ def prepare(
     if checkpoint is not None:
         ignored = models.load_into(model, models.load_checkpoint(checkpoint))
         if ignored:
-            tell(f"{checkpoint.name}: {', '.join(ignored)} left out; the class token alone answers.")
+            tell(
+                f"{checkpoint.name}: {', '.join(ignored)} left out; the class token alone answers."
+            )
     model.eval()
     if not all(bool(quantizer.ready) for quantizer in act_quantizers(model).values()):
         quant.calibrate(model, torch.from_numpy(images()))

@@ -103,12 +103,17 @@ class _Lowering:
     def unfold(self, window: Window, x: Tensor) -> Tensor:
         """The windows of a map of the stem."""
         node = Unfold(
-            window.op, (x.name,), f"{window.op}.out", window.side, window.side,
-            window.kernel, window.stride, window.padding, window.lead,
+            window.op,
+            (x.name,),
+            f"{window.op}.out",
+            window.side,
+            window.side,
+            window.kernel,
+            window.stride,
+            window.padding,
+            window.lead,
         )
-        shape = (
-            window.lead + node.out_height * node.out_width, window.kernel**2 * window.channels
-        )
+        shape = (window.lead + node.out_height * node.out_width, window.kernel**2 * window.channels)
         return self.builder.add(node, shape, x.bits, x.scale)
 
     def patches(self) -> tuple[Tensor, Rows]:
@@ -146,8 +151,7 @@ class _Lowering:
         heads, tokens, width = self.config.heads, x.tokens, self.config.embed_dim
         parts = rows_of(block.attn.qkv).split(3)
         q, k, v = (
-            self.linear(f"{name}.{part}", x, rows)
-            for part, rows in zip("qkv", parts, strict=True)
+            self.linear(f"{name}.{part}", x, rows) for part, rows in zip("qkv", parts, strict=True)
         )
         op = f"{name}.qk"
         site = self.site(op)

@@ -19,7 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 MAX_DEPTH = 64
-SCALES = (0.25, 64.0)
+SKIP_RANGE = (0.25, 64.0)
 """Least and greatest ``skip_lam``: what released networks have lies between 1 and 3."""
 
 
@@ -121,9 +121,10 @@ class VitConfig:
                 self._refuse(f"{field} is {getattr(self, field)!r}", "Give a number above 0.")
         if not isinstance(self.qkv_bias, bool):
             self._refuse(f"qkv_bias is {self.qkv_bias!r}", "Give true or false.")
-        if not _is_finite(self.skip_lam) or not SCALES[0] <= self.skip_lam <= SCALES[1]:
+        if not _is_finite(self.skip_lam) or not SKIP_RANGE[0] <= self.skip_lam <= SKIP_RANGE[1]:
             self._refuse(
-                f"skip_lam is {self.skip_lam!r}", f"Give a number from {SCALES[0]} to {SCALES[1]:g}."
+                f"skip_lam is {self.skip_lam!r}",
+                f"Give a number from {SKIP_RANGE[0]} to {SKIP_RANGE[1]:g}.",
             )
         self._check_shape()
         self._check_normalisation()

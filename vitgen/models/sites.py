@@ -49,14 +49,32 @@ def windows(config: VitConfig) -> list[Window]:
         op = conv_op(number)
         side, channels = config.maps[number - 1]
         result.append(
-            Window(f"{op}.unfold", source, op, side, channels,
-                   conv.kernel, conv.stride, conv.padding, 0)
+            Window(
+                f"{op}.unfold",
+                source,
+                op,
+                side,
+                channels,
+                conv.kernel,
+                conv.stride,
+                conv.padding,
+                0,
+            )
         )
         source = f"{op}.out"
     side, channels = config.maps[-1]
     # One zero token in front: the class token's place in the embedding.
-    patches = Window("patch_embed.proj.unfold", source, "embed", side, channels,
-                     config.window, config.window, 0, 1)
+    patches = Window(
+        "patch_embed.proj.unfold",
+        source,
+        "embed",
+        side,
+        channels,
+        config.window,
+        config.window,
+        0,
+        1,
+    )
     return [*result, patches]
 
 
