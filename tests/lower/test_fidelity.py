@@ -39,7 +39,7 @@ def end_to_end(model, images):
         traced = trace(model, images)
     signal, noise, agreed = {}, {}, 0
     for n in range(len(images)):
-        patches = integers(traced["patches"][n], graph.tensors["patches"])
+        patches = integers(traced[graph.input][n], graph.tensors[graph.input])
         values = execute(graph, patches, keep=graph.tensors)
         for name, tensor in graph.tensors.items():
             real = traced[name][n].double().numpy()

@@ -28,7 +28,7 @@ class Bomb:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("ending", [".safetensors", ".pth", ".pt"])
+@pytest.mark.parametrize("ending", [".safetensors", ".pth", ".pt", ".pth.tar"])
 @pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
 def test_state_dicts_load(tmp_path, model, ending, wrapper):
     path = tmp_path / ("weights" + ending)

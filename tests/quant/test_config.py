@@ -7,7 +7,7 @@ import pytest
 from vitgen.errors import VitgenError
 from vitgen.models import config
 from vitgen.models.sites import op_names
-from vitgen.quant import QuantConfig
+from vitgen.quant import LayerQuant, QuantConfig
 
 OPS = op_names(config("deit_t"))
 
@@ -98,6 +98,18 @@ def test_ratios_that_exceed_one_and_wide_powers_of_two_are_refused():
         QuantConfig.parse("4+8/8", scheme="mixed", pot_ratio=0.8, wide_ratio=0.3)
     with pytest.raises(VitgenError, match="pot with 8-bit"):
         QuantConfig.parse("8/8", scheme="pot")
+
+
+def test_a_stem_has_8_bits_and_no_overrides():
+    ops = op_names(config("lvvit_s"))
+    quant = QuantConfig.parse("4/4", scheme="pot")
+    for op in ("patch_embed.conv1", "patch_embed.conv3"):
+        assert op in ops and quant.layer(op) == LayerQuant("8", "fixed", 0.0, 0.0, 8)
+    for pattern in ("patch_embed.*", "patch_embed.conv2"):
+        with pytest.raises(VitgenError, match="always have 8 bits|changes patch_embed"):
+            QuantConfig(overrides={pattern: {"act_bits": 6}}).check(ops)
+    with pytest.raises(VitgenError, match="'patch_embed.conv1' matches no op"):
+        QuantConfig(overrides={"patch_embed.conv1": {"act_bits": 6}}).check(OPS)
 
 
 @pytest.mark.parametrize("pattern", ["head", "embed", "nothing", "blocks.12.*", "norm"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vitgen.errors import VitgenError
-from vitgen.reference import digit_image, fit_image, patches_of, preprocess
+from vitgen.reference import digit_image, fit_image, patches_of, pixels_of, preprocess
 
 META: dict[str, Any] = {
     "image": [3, 8, 12],
@@ -39,6 +39,26 @@ def test_every_pixel_is_in_its_place(channels: int, p: int, down: int, across: i
     for c, y, x in np.ndindex(image.shape):
         token = 1 + (y // p) * across + x // p
         assert rows[token, c * p * p + (y % p) * p + x % p] == image[c, y, x]
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
+def test_every_pixel_is_a_token(channels: int, height: int, width: int) -> None:
+    image = np.arange(channels * height * width).reshape(channels, height, width) + 1
+    rows = pixels_of(image)
+    assert rows.shape == (height * width, channels)
+    for c, y, x in np.ndindex(image.shape):
+        assert rows[y * width + x, c] == image[c, y, x]
+
+
+def test_pixels_hold_the_same_integers_as_patches() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    patches = preprocess(META, image)
+    assert np.array_equal(preprocess(META | {"input_form": "patches"}, image), patches)
+    pixels = preprocess(META | {"input_form": "pixels"}, image)
+    assert pixels.dtype == np.int8 and pixels.shape == (96, 3) and pixels.flags.c_contiguous
+    for channel, y, x in np.ndindex(3, 8, 12):
+        token, feature = 1 + (y // 4) * 3 + x // 4, channel * 16 + (y % 4) * 4 + x % 4
+        assert pixels[y * 12 + x, channel] == patches[token, feature]
 
 
 def by_hand(meta: dict[str, Any], pixel: float, channel: int) -> int:
@@ -180,6 +200,9 @@ def test_bad_images(case: str) -> None:
         {"input_scale": math.nan},
         {"input_scale": math.inf},
         {"input_scale": None},
+        {"input_form": "maps"},
+        {"input_form": ["pixels"]},
+        {"input_form": None},
     ],
 )
 def test_bad_meta(changes: dict[str, Any]) -> None:

@@ -5,12 +5,15 @@ import json
 import struct
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from vitgen.errors import VitgenError
+from vitgen.lower import lower
 from vitgen.models import VitConfig, create, load_checkpoint, load_into
 from vitgen.quant import QuantConfig
+from vitgen.reference import predict, preprocess
 from vitgen.train import recipe_for, train
 from vitgen.train.loop import Epoch, Trainer, accuracy, normalise
 from vitgen.train.recipe import DIGITS
@@ -308,3 +311,30 @@ def test_the_recipe_reaches_its_accuracy(tmp_path, bits, scheme):
     result = train("vit_digits", QuantConfig.parse(bits, scheme=scheme), tmp_path)
     assert result.accuracy_quant >= 0.95
     assert result.accuracy_float >= 0.95
+
+
+def test_a_stem_trains_and_its_integers_answer_alike(tmp_path):
+    """BatchNorm's statistics settle in float and stay in the quantized phase; the lowered network
+    gives the answers of the trained one."""
+    shape = replace(
+        SMALL, qkv_bias=False, skip_lam=2.0, embed_dim=16,
+        stem=({"channels": 8, "kernel": 3, "stride": 2}, {"channels": 8, "kernel": 3}),
+    )  # fmt: skip
+    run = trainer(tmp_path, config=shape, recipe=replace(QUICK, batch=64))
+    result = run.run()
+    state = load_checkpoint(result.checkpoint)
+    name = "patch_embed.bn1.running_mean"
+    fresh = create(shape, None, 0).state_dict()
+    assert not torch.allclose(state[name], fresh[name], atol=0.1)
+    steps = state["patch_embed.bn1.num_batches_tracked"]
+    assert int(steps) == 2 * (len(run.train_part[0]) // 64 + 1)
+    model = create(shape, QUANT, 0).eval()
+    load_into(model, state)
+    graph = lower(model)
+    images, _ = run.held_out
+    assert result.accuracy_quant > 0.4
+    tokens = np.stack([preprocess(graph.meta, image.numpy()) for image in images[:200]])
+    integer = predict(graph, tokens.astype(np.int64)).argmax(axis=1)
+    with torch.no_grad():
+        chosen = model(normalise(images[:200], shape)).argmax(dim=1).numpy()
+    assert (integer == chosen).mean() >= 0.97

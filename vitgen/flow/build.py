@@ -77,7 +77,7 @@ class Build:
             from vitgen.flow.lowering import lower_request
 
             self.directory.check(self.request.describe())
-            return ir.dump(lower_request(self.request))
+            return ir.dump(lower_request(self.request, self.console.print))
 
         with self._doing(f"quantizing and lowering {self.request.name}"):
             self.directory.step("lower", (), produce)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vitgen.flow.images import calibration_batch
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 CALIBRATION_IMAGES = 16
 
 
-def model_of(request: BuildRequest) -> Vit:
-    """The calibrated, quantized model of a request."""
+def model_of(request: BuildRequest, tell: Callable[[str], None] = lambda _: None) -> Vit:
+    """The calibrated, quantized model of a request; ``tell`` gets lines for the user."""
     from vitgen.lower.prepare import prepare
 
     config = model_config(request.model)
@@ -26,11 +27,12 @@ def model_of(request: BuildRequest) -> Vit:
         request.seed,
         request.checkpoint,
         lambda: calibration_batch(config, request.calibrate, CALIBRATION_IMAGES, request.seed),
+        tell,
     )
 
 
-def lower_request(request: BuildRequest) -> Graph:
-    """The integer graph of a request."""
+def lower_request(request: BuildRequest, tell: Callable[[str], None] = lambda _: None) -> Graph:
+    """The integer graph of a request; ``tell`` gets lines for the user."""
     from vitgen import lower
 
-    return lower.lower(model_of(request), request.name)
+    return lower.lower(model_of(request, tell), request.name)

@@ -1,5 +1,6 @@
 """Integer parameters of single ops from the real numbers of the model."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from vitgen.arith.layernorm import BIAS_BITS, NORMAL_FRACTION
 from vitgen.arith.requant import ACCUMULATOR_BITS, MULTIPLIER_BITS
 from vitgen.errors import OverflowRefused
 from vitgen.ir import FIXED, POT, Linear, Tensor
-from vitgen.quant.weights import row_quantizer
+from vitgen.models.stem import fold
+from vitgen.quant.weights import RowQuant, row_quantizer
 
 Float = NDArray[np.float64]
 
@@ -37,27 +39,45 @@ class Rows:
     bits: NDArray[np.uint8]
     bias: Float
 
+    def by_window(self, kernel: int) -> "Rows":
+        """A convolution's features, channel first, in the order of :class:`vitgen.ir.Unfold`."""
+        rows = len(self.codes)
+        codes = self.codes.reshape(rows, -1, kernel, kernel).transpose(0, 2, 3, 1)
+        return dataclasses.replace(self, codes=np.ascontiguousarray(codes.reshape(rows, -1)))
+
     def split(self, parts: int) -> list["Rows"]:
         """Equal parts in order: the q, k and v rows of timm's ``qkv``."""
-        fields = [np.split(a, parts) for a in
-                  (self.codes, self.scale, self.scheme, self.bits, self.bias)]
+        fields = [
+            np.split(a, parts) for a in (self.codes, self.scale, self.scheme, self.bits, self.bias)
+        ]
         return [Rows(*part) for part in zip(*fields, strict=True)]
 
 
 def rows_of(layer: torch.nn.Linear | torch.nn.Conv2d, bias: bool = True) -> Rows:
-    """Quantized rows of a Brevitas layer; a convolution's features in its weight's order."""
-    quantizer = row_quantizer(layer)
-    codes, scale = quantizer.integers(layer.weight)
+    """Quantized rows of a Brevitas layer; a convolution's features in its weight's order.
+
+    Parameters
+    ----------
+    bias : False for a bias that is added elsewhere.
+    """
+    return _rows(row_quantizer(layer), layer.weight, layer.bias if bias else None)
+
+
+def folded_rows(conv: torch.nn.Conv2d, norm: torch.nn.BatchNorm2d) -> Rows:
+    """Quantized rows of a convolution and the BatchNorm behind it."""
+    return _rows(row_quantizer(conv), *fold(conv, norm))
+
+
+def _rows(quantizer: RowQuant, weight: torch.Tensor, bias: torch.Tensor | None) -> Rows:
+    codes, scale = quantizer.integers(weight)
     pot = quantizer.pot_rows.numpy()
     wide = quantizer.wide_rows.numpy() & ~pot
-    assert layer.bias is not None
-    real = layer.bias.detach().double().numpy()
     return Rows(
         codes.numpy(),
         scale.numpy(),
         np.where(pot, POT, FIXED).astype(np.uint8),
         np.where(wide, 8, 4).astype(np.uint8),
-        real if bias else np.zeros_like(real),
+        np.zeros(len(pot)) if bias is None else bias.detach().double().numpy(),
     )
 
 
@@ -75,8 +95,22 @@ def multiplier(op: str, real: float) -> tuple[int, int]:
     return int(mult[0]), shift
 
 
-def linear_op(op: str, x: Tensor, rows: Rows, scale: float, tokens: int | None = None) -> Linear:
+def linear_op(
+    op: str,
+    x: Tensor,
+    rows: Rows,
+    scale: float,
+    tokens: int | None = None,
+    divisor: float = 1.0,
+    relu: bool = False,
+) -> Linear:
     """A linear layer from ``x`` to a tensor of this scale.
+
+    Parameters
+    ----------
+    scale : real value of 1 in the output.
+    tokens, relu : as :class:`vitgen.ir.Linear` has them.
+    divisor : of what the layer computes, its bias included; it goes into the multipliers.
 
     Raises
     ------
@@ -91,7 +125,7 @@ def linear_op(op: str, x: Tensor, rows: Rows, scale: float, tokens: int | None =
             f"2**{ACCUMULATOR_BITS - 1} of the hardware.",
             "The row's weights are far smaller than its bias: check the checkpoint.",
         )
-    mult, shift = multipliers(op, accumulator / scale)
+    mult, shift = multipliers(op, accumulator / (scale * divisor))
     return Linear(
         op,
         (x.name,),
@@ -103,6 +137,7 @@ def linear_op(op: str, x: Tensor, rows: Rows, scale: float, tokens: int | None =
         mult=mult.astype(np.int32),
         shift=shift,
         tokens=tokens,
+        relu=relu,
     )
 
 

@@ -20,6 +20,7 @@ def prepare(
     seed: int,
     checkpoint: Path | None,
     images: Callable[[], NDArray[np.float32]],
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Vit:
     """A quantized model in evaluation mode, calibrated.
 
@@ -30,6 +31,7 @@ def prepare(
     ----------
     seed : of the weights where there is no checkpoint.
     images : called where calibration is needed: ``(N, C, H, W)``, normalised.
+    tell : gets a line for the user where something of the checkpoint is left out.
 
     Raises
     ------
@@ -37,7 +39,11 @@ def prepare(
     """
     model = models.create(config, quantization, seed)
     if checkpoint is not None:
-        models.load_into(model, models.load_checkpoint(checkpoint))
+        ignored = models.load_into(model, models.load_checkpoint(checkpoint))
+        if ignored:
+            tell(
+                f"{checkpoint.name}: {', '.join(ignored)} left out; the class token alone answers."
+            )
     model.eval()
     if not all(bool(quantizer.ready) for quantizer in act_quantizers(model).values()):
         quant.calibrate(model, torch.from_numpy(images()))

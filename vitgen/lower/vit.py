@@ -7,10 +7,29 @@ import torch
 
 from vitgen.arith.gelu import DELTA_ONE
 from vitgen.errors import VitgenError
-from vitgen.ir import Add, Gelu, Graph, GraphBuilder, LayerNorm, MatMulAV, MatMulQK, Softmax, Tensor
-from vitgen.lower.parameters import Rows, layernorm_parameters, linear_op, multiplier, rows_of
-from vitgen.models.sites import op_sites
-from vitgen.models.vit import Block, Shared, Vit
+from vitgen.ir import (
+    Add,
+    Gelu,
+    Graph,
+    GraphBuilder,
+    LayerNorm,
+    MatMulAV,
+    MatMulQK,
+    Softmax,
+    Tensor,
+    Unfold,
+)
+from vitgen.lower.parameters import (
+    Rows,
+    folded_rows,
+    layernorm_parameters,
+    linear_op,
+    multiplier,
+    rows_of,
+)
+from vitgen.models.layers import Shared
+from vitgen.models.sites import Window, input_name, op_sites, windows
+from vitgen.models.vit import Block, Vit
 from vitgen.quant.activations import ActQuant, act_quantizer
 from vitgen.quant.calibration import act_quantizers
 
@@ -51,10 +70,18 @@ class _Lowering:
         module = self.model.get_submodule(self.sites[op])
         return self.stream if isinstance(module, Shared) else _site(act_quantizer(module))
 
-    def linear(self, op: str, x: Tensor, rows: Rows, tokens: int | None = None) -> Tensor:
+    def linear(
+        self,
+        op: str,
+        x: Tensor,
+        rows: Rows,
+        tokens: int | None = None,
+        divisor: float = 1.0,
+        relu: bool = False,
+    ) -> Tensor:
         """A linear layer into the site of ``op``."""
         site = self.site(op)
-        node = linear_op(op, x, rows, site.scale, tokens)
+        node = linear_op(op, x, rows, site.scale, tokens, divisor, relu)
         shape = (x.tokens if tokens is None else tokens, len(rows.scale))
         return self.builder.add(node, shape, site.bits, site.scale, site.fraction)
 
@@ -73,14 +100,43 @@ class _Lowering:
         shape = (x.tokens if tokens is None else tokens, x.features)
         return self.builder.add(node, shape, site.bits, site.scale)
 
+    def unfold(self, window: Window, x: Tensor) -> Tensor:
+        """The windows of a map of the stem."""
+        node = Unfold(
+            window.op,
+            (x.name,),
+            f"{window.op}.out",
+            window.side,
+            window.side,
+            window.kernel,
+            window.stride,
+            window.padding,
+            window.lead,
+        )
+        shape = (window.lead + node.out_height * node.out_width, window.kernel**2 * window.channels)
+        return self.builder.add(node, shape, x.bits, x.scale)
+
+    def patches(self) -> tuple[Tensor, Rows]:
+        """What the patch embedding reads, behind the stem if there is one, and its rows."""
+        config, embed = self.config, self.model.patch_embed
+        pixels = act_quantizer(embed.pixels)
+        shape = (config.tokens, config.patch_features)
+        if config.stem:
+            shape = (config.image**2, config.channels)
+        x = self.builder.input(input_name(config), shape, pixels.bits, pixels.scale)
+        rows = rows_of(embed.proj, bias=False)
+        if not config.stem:
+            return x, rows
+        *convolutions, last = windows(config)
+        for number, window in zip(embed.numbers, convolutions, strict=True):
+            conv = folded_rows(*embed.stage(number)).by_window(window.kernel)
+            x = self.linear(window.reader, self.unfold(window, x), conv, relu=True)
+        return self.unfold(last, x), rows.by_window(last.kernel)
+
     def embed(self) -> Tensor:
         """Patches, the embedding constant and their sum."""
-        config, model = self.config, self.model
-        shape = (config.tokens, config.patch_features)
-        pixels = act_quantizer(model.patch_embed.pixels)
-        patches = self.builder.input("patches", shape, pixels.bits, pixels.scale)
-        rows = rows_of(model.patch_embed.proj, bias=False)
-        embedded = self.linear("embed", patches, rows)
+        model = self.model
+        embedded = self.linear("embed", *self.patches())
         position = model.position_constant().detach().double().numpy()
         limit = (1 << (self.stream.bits - 1)) - 1
         # Half up and clamped, as the quantizer that the model was calibrated with does.
@@ -95,8 +151,7 @@ class _Lowering:
         heads, tokens, width = self.config.heads, x.tokens, self.config.embed_dim
         parts = rows_of(block.attn.qkv).split(3)
         q, k, v = (
-            self.linear(f"{name}.{part}", x, rows)
-            for part, rows in zip("qkv", parts, strict=True)
+            self.linear(f"{name}.{part}", x, rows) for part, rows in zip("qkv", parts, strict=True)
         )
         op = f"{name}.qk"
         site = self.site(op)
@@ -114,7 +169,8 @@ class _Lowering:
         real = probabilities.scale * v.scale / site.scale
         av = MatMulAV(op, (probabilities.name, v.name), f"{op}.out", heads, *multiplier(op, real))
         mixed = self.builder.add(av, (tokens, width), site.bits, site.scale)
-        return self.linear(f"{name}.proj", mixed, rows_of(block.attn.proj))
+        rows = rows_of(block.attn.proj)
+        return self.linear(f"{name}.proj", mixed, rows, divisor=self.config.skip_lam)
 
     def mlp(self, name: str, x: Tensor, block: Block) -> Tensor:
         """From the normalised tokens to the increment of the stream."""
@@ -126,7 +182,8 @@ class _Lowering:
         mult, shift = multiplier(op, hidden.scale / 2 / site.scale)
         gelu = Gelu(op, (hidden.name,), f"{op}.out", delta, mult, shift)
         active = self.builder.add(gelu, hidden.shape, site.bits, site.scale)
-        return self.linear(f"{name}.fc2", active, rows_of(block.mlp.fc2))
+        rows = rows_of(block.mlp.fc2)
+        return self.linear(f"{name}.fc2", active, rows, divisor=self.config.skip_lam)
 
     def run(self) -> Graph:
         """The whole network."""
@@ -150,6 +207,7 @@ def _meta(model: Vit) -> dict[str, object]:
     return {
         "image": [config.channels, config.image, config.image],
         "patch": config.patch,
+        "input_form": "pixels" if config.stem else "patches",
         "mean": list(config.mean),
         "std": list(config.std),
         "input_scale": act_quantizer(model.patch_embed.pixels).scale,
@@ -157,7 +215,7 @@ def _meta(model: Vit) -> dict[str, object]:
         "bits": quant.label,
         "scheme": quant.scheme,
         "heads": config.heads,
-        "feature_order": "channel,row,column",
+        "feature_order": "channel" if config.stem else "channel,row,column",
         "config": config.to_dict(),
         "quant": quant.to_dict(),
     }

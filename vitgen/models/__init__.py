@@ -50,7 +50,7 @@ def create(config: VitConfig, quant: QuantConfig | None = None, seed: int = 0) -
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name from a ``.safetensors``, ``.pth`` or ``.pt`` file; executes nothing.
+    """Tensors by name from a ``.safetensors``, ``.pth``, ``.pt`` or ``.pth.tar`` file; executes nothing.
 
     The wrapping ``{"model": ...}`` or ``{"state_dict": ...}`` of training scripts is removed.
 
@@ -63,11 +63,16 @@ def load_checkpoint(path: str | Path) -> dict[str, Tensor]:
     return load(Path(path))
 
 
-def load_into(model: Vit, state: Mapping[str, Tensor]) -> None:
-    """Copy a checkpoint into a model: timm's or DeiT's float weights, or a quantized checkpoint.
+def load_into(model: Vit, state: Mapping[str, Tensor]) -> list[str]:
+    """Copy a checkpoint into a model: timm's, DeiT's or LV-ViT's float weights, or a quantized one.
 
     Float weights alone leave a quantized model to be calibrated, with rows assigned anew. A
     quantized checkpoint brings its scales and rows; a float model takes only its weights.
+
+    Returns
+    -------
+    ignored : keys that were left out knowingly: LV-ViT's ``aux_head``, a classifier on every patch
+        whose greatest logits the released network adds, halved, to those of the class token.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def load_into(model: Vit, state: Mapping[str, Tensor]) -> None:
     """
     from vitgen.models.checkpoint import load_into as implementation
 
-    implementation(model, state)
+    return implementation(model, state)
 
 
 def save_checkpoint(model: Vit, path: str | Path) -> None:

@@ -20,16 +20,21 @@ from vitgen.quant.calibration import assign_model_rows, forget_scales
 QUANTIZER = ".tensor_quant."
 """In the name of every tensor that belongs to a quantizer and not to the float model."""
 
+AUXILIARY = ("aux_head.weight", "aux_head.bias")
+"""The classifier on every patch of networks trained with token labels (LV-ViT). Class token and head
+are a network without it; what it adds to the logits is left out."""
+
+_ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
 _WRAPPERS = ("model", "state_dict")
 _FIXED_BY_CONFIG = ("bit_width", "pot_rows", "wide_rows")
 
 
 def load(path: Path) -> dict[str, Tensor]:
     """See :func:`vitgen.models.load_checkpoint`."""
-    if path.suffix not in (".safetensors", ".pth", ".pt"):
+    if not path.name.endswith(_ENDINGS):
         raise VitgenError(
             f"The checkpoint {path} has the unknown ending {path.suffix!r}.",
-            "Give a .safetensors, .pth or .pt file.",
+            f"Give a {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]} file.",
         )
     if not path.is_file():
         raise VitgenError(f"There is no checkpoint {path}.", "Check the path.")
@@ -78,9 +83,11 @@ def _read_torch(path: Path) -> Any:
         ) from error
 
 
-def load_into(model: Vit, state: Mapping[str, Tensor]) -> None:
+def load_into(model: Vit, state: Mapping[str, Tensor]) -> list[str]:
     """See :func:`vitgen.models.load_into`."""
     own = model.state_dict()
+    ignored = [key for key in AUXILIARY if key in state]
+    state = {key: value for key, value in state.items() if key not in AUXILIARY}
     quantized = any(QUANTIZER in key for key in state)
     if quantized and model.quant is None:
         state = {key: value for key, value in state.items() if QUANTIZER not in key}
@@ -95,6 +102,7 @@ def load_into(model: Vit, state: Mapping[str, Tensor]) -> None:
     if model.quant is not None and not quantized:
         forget_scales(model)
         assign_model_rows(model)
+    return ignored
 
 
 def _shape(tensor: Tensor) -> str:
@@ -142,6 +150,11 @@ def _check_value(key: str, value: Tensor, own: Tensor) -> None:
             "Use a checkpoint whose training did not diverge.",
         )
     leaf = key.rsplit(".", 1)[-1]
+    if leaf == "running_var" and float(value.min()) < 0:
+        raise VitgenError(
+            f"The checkpoint's {key} reaches {float(value.min()):.4g}; a variance is not negative.",
+            "Use a checkpoint whose training did not diverge.",
+        )
     if leaf in _FIXED_BY_CONFIG and QUANTIZER in key and int(value.sum()) != int(own.sum()):
         raise VitgenError(
             f"The checkpoint was quantized otherwise: {key} adds up to {int(value.sum())}, the "

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,53 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 MAX_DEPTH = 64
+SKIP_RANGE = (0.25, 64.0)
+"""Least and greatest ``skip_lam``: what released networks have lies between 1 and 3."""
+
+
+@dataclass(frozen=True)
+class StemConv:
+    """A convolution of a stem, without bias, followed by BatchNorm and ReLU.
+
+    Parameters
+    ----------
+    channels : of its output.
+    kernel : side of its window; the map is padded by ``(kernel - 1) // 2`` zeros on every side.
+    stride : 1 or more.
+
+    Raises
+    ------
+    VitgenError : a value that is no whole number of at least 1.
+    """
+
+    channels: int
+    kernel: int
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        for field in ("channels", "kernel", "stride"):
+            if not _is_count(getattr(self, field)):
+                raise VitgenError(
+                    f"{field} of a convolution of the stem is {getattr(self, field)!r}.",
+                    "Give a whole number of at least 1.",
+                )
+
+    @property
+    def padding(self) -> int:
+        """Zeros on every side of the map."""
+        return (self.kernel - 1) // 2
+
+    def side(self, side: int) -> int:
+        """Side of the output for a map of this side."""
+        return (side + 2 * self.padding - self.kernel) // self.stride + 1
 
 
 @dataclass(frozen=True)
 class VitConfig:
-    """Shape of a Vision Transformer with a class token and learned positions (timm's ``vit``/``deit``).
+    """Shape of a Vision Transformer with a class token and learned positions.
+
+    Without a stem it is timm's ``vit`` and ``deit``. With one it is LV-ViT (Jiang et al., 2021): the
+    image passes convolutions, and patches of what they give become tokens.
 
     Parameters
     ----------
@@ -36,6 +79,11 @@ class VitConfig:
     mlp_ratio : hidden features of the MLP over ``embed_dim``; the product is a whole number.
     mean, std : per channel, of pixels in 0..1; the model sees ``(pixel - mean) / std``.
     norm_eps : epsilon of every LayerNorm.
+    qkv_bias : whether queries, keys and values have a bias.
+    skip_lam : what attention and MLP of a block add to its input is divided by it, 0.25 to 64.
+    stem : convolutions before the patch embedding, in order, as :class:`StemConv` or as mappings of
+        its fields. Each divides the side of the map by its stride; the strides' product divides
+        ``patch``, and the embedding's own window and stride are the quotient.
 
     Raises
     ------
@@ -54,6 +102,9 @@ class VitConfig:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     norm_eps: float = 1e-6
+    qkv_bias: bool = True
+    skip_lam: float = 1.0
+    stem: tuple[StemConv, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.match(self.name):
@@ -63,13 +114,21 @@ class VitConfig:
             )
         for field in ("image", "patch", "embed_dim", "depth", "heads", "channels", "classes"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not _is_count(value):
                 self._refuse(f"{field} is {value!r}", "Give a whole number of at least 1.")
         for field in ("mlp_ratio", "norm_eps"):
             if not _is_positive(getattr(self, field)):
                 self._refuse(f"{field} is {getattr(self, field)!r}", "Give a number above 0.")
+        if not isinstance(self.qkv_bias, bool):
+            self._refuse(f"qkv_bias is {self.qkv_bias!r}", "Give true or false.")
+        if not _is_finite(self.skip_lam) or not SKIP_RANGE[0] <= self.skip_lam <= SKIP_RANGE[1]:
+            self._refuse(
+                f"skip_lam is {self.skip_lam!r}",
+                f"Give a number from {SKIP_RANGE[0]} to {SKIP_RANGE[1]:g}.",
+            )
         self._check_shape()
         self._check_normalisation()
+        self._check_stem()
 
     def _refuse(self, problem: str, remedy: str) -> None:
         raise VitgenError(f"Model {self.name}: {problem}.", remedy)
@@ -116,6 +175,60 @@ class VitConfig:
                 )
             object.__setattr__(self, field, tuple(float(v) for v in values))
 
+    def _check_stem(self) -> None:
+        if not isinstance(self.stem, (tuple, list)):
+            self._refuse(f"stem is {self.stem!r}", "Give a list of convolutions.")
+        object.__setattr__(self, "stem", tuple(self._convolution(c) for c in self.stem))
+        side = self.image
+        for number, conv in enumerate(self.stem, 1):
+            name = f"convolution {number} of the stem"
+            if conv.kernel > side:
+                self._refuse(
+                    f"{name} has a kernel of {conv.kernel} on a map of {side} x {side}",
+                    "Choose a smaller kernel.",
+                )
+            if side % conv.stride or conv.side(side) != side // conv.stride:
+                self._refuse(
+                    f"{name}, kernel {conv.kernel} and stride {conv.stride}, makes a map of "
+                    f"{conv.side(side)} from one of {side}",
+                    "Its stride divides the map; with stride 1 its kernel is odd.",
+                )
+            side = conv.side(side)
+        if self.patch % self.stem_stride:
+            self._refuse(
+                f"the stem's strides make {self.stem_stride}, which does not divide the patch of "
+                f"{self.patch}",
+                "Choose strides whose product divides the patch.",
+            )
+
+    def _convolution(self, given: Any) -> StemConv:
+        if isinstance(given, StemConv):
+            return given
+        fields = {field.name for field in dataclasses.fields(StemConv)}
+        if not isinstance(given, Mapping) or not {"channels", "kernel"} <= set(given) <= fields:
+            self._refuse(
+                f"a convolution of the stem is {given!r}", "Give channels, kernel and stride."
+            )
+        return StemConv(**given)
+
+    @property
+    def stem_stride(self) -> int:
+        """Side of the image over the side of the map that the patch embedding reads."""
+        return math.prod(conv.stride for conv in self.stem)
+
+    @property
+    def window(self) -> int:
+        """Side and stride of the patch embedding's window on the map that it reads."""
+        return self.patch // self.stem_stride
+
+    @property
+    def maps(self) -> list[tuple[int, int]]:
+        """Side and channels of the image and of what each convolution of the stem makes of it."""
+        maps = [(self.image, self.channels)]
+        for conv in self.stem:
+            maps.append((conv.side(maps[-1][0]), conv.channels))
+        return maps
+
     @property
     def grid(self) -> int:
         """Patches along one side."""
@@ -138,8 +251,8 @@ class VitConfig:
 
     @property
     def patch_features(self) -> int:
-        """Values in one patch: channel, row, column."""
-        return self.channels * self.patch**2
+        """Values that the patch embedding makes a token of."""
+        return self.maps[-1][1] * self.window**2
 
     @property
     def pixel_limit(self) -> float:
@@ -154,6 +267,10 @@ class VitConfig:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -166,6 +283,14 @@ def _deit(name: str, embed_dim: int, heads: int) -> VitConfig:
     return VitConfig(name, image=224, patch=16, embed_dim=embed_dim, depth=12, heads=heads)
 
 
+def _lvvit(name: str, embed_dim: int, depth: int, heads: int) -> VitConfig:
+    return VitConfig(
+        name, image=224, patch=16, embed_dim=embed_dim, depth=depth, heads=heads, mlp_ratio=3.0,
+        norm_eps=1e-5, qkv_bias=False, skip_lam=2.0,
+        stem=(StemConv(64, 7, 2), StemConv(64, 3), StemConv(64, 3)),
+    )
+
+
 _KNOWN = {
     # 8x8 grey digits (scikit-learn): small enough to train and verify on a laptop in a minute.
     "vit_digits": VitConfig(
@@ -175,6 +300,8 @@ _KNOWN = {
     "deit_t": _deit("deit_t", 192, 3),
     "deit_s": _deit("deit_s", 384, 6),
     "deit_b": _deit("deit_b", 768, 12),
+    "lvvit_s": _lvvit("lvvit_s", 384, 16, 6),
+    "lvvit_m": _lvvit("lvvit_m", 512, 20, 8),
 }
 
 

@@ -1,6 +1,81 @@
 """Names: ops and tensors of the IR, and the module of the model that produces each. Free of torch."""
 
+from dataclasses import dataclass
+
 from vitgen.models.config import VitConfig
+
+
+@dataclass(frozen=True)
+class Window:
+    """An unfolding of the stem.
+
+    Parameters
+    ----------
+    op : its name.
+    source : name of the tensor that it reads, a map of ``side`` x ``side`` tokens.
+    reader : name of the linear op that reads it.
+    side, channels : of the map.
+    kernel, stride, padding, lead : as :class:`vitgen.ir.Unfold` has them.
+    """
+
+    op: str
+    source: str
+    reader: str
+    side: int
+    channels: int
+    kernel: int
+    stride: int
+    padding: int
+    lead: int
+
+
+def input_name(config: VitConfig) -> str:
+    """Tensor of the image: ``image`` where a stem reads pixels, ``patches`` elsewhere."""
+    return "image" if config.stem else "patches"
+
+
+def conv_op(number: int) -> str:
+    """Op, and module, of a convolution of the stem, counted from 1."""
+    return f"patch_embed.conv{number}"
+
+
+def windows(config: VitConfig) -> list[Window]:
+    """What the linear ops of the stem and of the embedding read; none without a stem."""
+    if not config.stem:
+        return []
+    result = []
+    source = input_name(config)
+    for number, conv in enumerate(config.stem, 1):
+        op = conv_op(number)
+        side, channels = config.maps[number - 1]
+        result.append(
+            Window(
+                f"{op}.unfold",
+                source,
+                op,
+                side,
+                channels,
+                conv.kernel,
+                conv.stride,
+                conv.padding,
+                0,
+            )
+        )
+        source = f"{op}.out"
+    side, channels = config.maps[-1]
+    # One zero token in front: the class token's place in the embedding.
+    patches = Window(
+        "patch_embed.proj.unfold",
+        source,
+        "embed",
+        side,
+        channels,
+        config.window,
+        config.window,
+        0,
+        1,
+    )
+    return [*result, patches]
 
 
 def block_ops(index: int) -> dict[str, str]:
@@ -25,8 +100,10 @@ def block_ops(index: int) -> dict[str, str]:
 
 
 def op_sites(config: VitConfig) -> dict[str, str]:
-    """Every op of the lowered network, in order, and the module whose output is the op's."""
-    sites = {"embed": "embed_out", "embed.add": "embed_add_out"}
+    """Every op of the lowered network but the unfoldings, in order, and the module whose output is
+    the op's."""
+    sites = {conv_op(n): f"{conv_op(n)}_out" for n in range(1, len(config.stem) + 1)}
+    sites.update({"embed": "embed_out", "embed.add": "embed_add_out"})
     for index in range(config.depth):
         sites.update(block_ops(index))
     sites.update({"norm": "norm_out", "head": "head_out"})
@@ -35,4 +112,8 @@ def op_sites(config: VitConfig) -> dict[str, str]:
 
 def op_names(config: VitConfig) -> list[str]:
     """Names of the ops, in order."""
-    return list(op_sites(config))
+    before = {window.reader: window.op for window in windows(config)}
+    names = []
+    for op in op_sites(config):
+        names += [before[op], op] if op in before else [op]
+    return names

@@ -7,141 +7,19 @@ One class for both: a quantized model has Brevitas layers in place of torch's, a
 import math
 from typing import cast
 
-import brevitas.nn as qnn
 import torch
-from brevitas.quant_tensor import QuantTensor
 from torch import Tensor, nn
 
 from vitgen.models.config import VitConfig
+from vitgen.models.layers import Layers
 from vitgen.models.sites import op_names
-from vitgen.quant.activations import (
-    CALIBRATED,
-    CONSTANT,
-    LEARNED,
-    POINT,
-    SHIFTED,
-    ActQuant,
-    act_injector,
-    act_quantizer,
-)
+from vitgen.models.stem import PatchEmbed
 from vitgen.quant.calibration import assign_model_rows
 from vitgen.quant.config import QuantConfig
-from vitgen.quant.functions import RoundedNorm, poly_gelu, poly_softmax
-from vitgen.quant.weights import BiasQuant, RowQuant, bias_injector, weight_injector
+from vitgen.quant.functions import poly_gelu, poly_softmax
 
 ATTENTIVE = 1.4
 """Standard deviation of fresh queries and keys; their scores then have about its square."""
-
-WIDE = 16  # bits of the residual stream, scores, GELU input and logits
-
-
-class Shared(nn.Module):
-    """A tensor on the residual stream: its own place in the model, the stream's one quantizer."""
-
-    def __init__(self, quantizer: nn.Module) -> None:
-        super().__init__()
-        # In a tuple, so that the quantizer is registered (and saved) once, in the model.
-        self._quantizer = (quantizer,)
-
-    def forward(self, x: Tensor) -> Tensor:
-        shared: Tensor = self._quantizer[0](x)
-        return shared
-
-
-class Layers:
-    """Makes layers and tensor sites, float or quantized.
-
-    Parameters
-    ----------
-    quant : None for a float model.
-    """
-
-    def __init__(self, quant: QuantConfig | None) -> None:
-        self.quant = quant
-        self.residual = self._site(ActQuant(WIDE, CALIBRATED))
-
-    def linear(self, source: nn.Module, inputs: int, outputs: int) -> nn.Linear:
-        """``nn.Linear`` or its quantized form; ``source`` is the site that it reads."""
-        if self.quant is None:
-            return nn.Linear(inputs, outputs)
-        rows = RowQuant(outputs)
-        bias = BiasQuant(act_quantizer(source), rows)
-        return qnn.QuantLinear(
-            inputs, outputs, bias=True,
-            weight_quant=weight_injector(rows), bias_quant=bias_injector(bias),
-        )
-
-    def norm(self, config: VitConfig) -> nn.LayerNorm:
-        """``nn.LayerNorm`` or its form with the integer one's rounding."""
-        kind = nn.LayerNorm if self.quant is None else RoundedNorm
-        return kind(config.embed_dim, eps=config.norm_eps)
-
-    def conv(self, config: VitConfig) -> nn.Conv2d:
-        """The patch embedding's convolution."""
-        extent, outputs = config.patch, config.embed_dim
-        if self.quant is None:
-            return nn.Conv2d(config.channels, outputs, extent, stride=extent)
-        return qnn.QuantConv2d(
-            config.channels, outputs, extent, stride=extent, bias=True,
-            weight_quant=weight_injector(RowQuant(outputs)),
-        )
-
-    def _site(self, quantizer: ActQuant) -> nn.Module:
-        if self.quant is None:
-            return nn.Identity()
-        return qnn.QuantIdentity(act_quant=act_injector(quantizer))
-
-    def act(self, op: str) -> nn.Module:
-        """A quantized activation: the output of ``op``."""
-        bits = 8 if self.quant is None else self.quant.layer(op).act_bits
-        return self._site(ActQuant(bits, LEARNED))
-
-    def probabilities(self, op: str) -> nn.Module:
-        """The output of softmax: no sign, ``delta2`` and a shift of its own are in the scale."""
-        bits = 8 if self.quant is None else self.quant.layer(op).act_bits
-        delta2 = 1.0 if self.quant is None else self.quant.delta2
-        scale = delta2 * 2.0 ** (1 - bits)
-        return self._site(ActQuant(bits, SHIFTED, scale, signed=False))
-
-    def pixels(self, limit: float) -> nn.Module:
-        """The image: the scale covers every normalised pixel."""
-        return self._site(ActQuant(8, CONSTANT, limit / 127))
-
-    def point(self) -> nn.Module:
-        """16 bits with a fixed binary point."""
-        return self._site(ActQuant(WIDE, POINT))
-
-    def logits(self) -> nn.Module:
-        """16 bits with a calibrated scale."""
-        return self._site(ActQuant(WIDE, CALIBRATED))
-
-    def stream(self) -> nn.Module:
-        """16 bits at the residual stream's scale."""
-        return Shared(self.residual)
-
-
-def _value(weight: Tensor | QuantTensor) -> Tensor:
-    return weight.value if isinstance(weight, QuantTensor) else weight
-
-
-class PatchEmbed(nn.Module):
-    """Non-overlapping patches to tokens; the bias is added with the positions."""
-
-    def __init__(self, config: VitConfig, layers: Layers) -> None:
-        super().__init__()
-        self.patch = config.patch
-        self.pixels = layers.pixels(config.pixel_limit)
-        self.proj = layers.conv(config)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """``(B, C, H, W)`` to ``(B, patches, embed_dim)``, without the bias."""
-        proj = self.proj
-        weight = proj.weight
-        if isinstance(proj, qnn.QuantConv2d):
-            weight = _value(proj.quant_weight())
-        # Not proj(...): the convolution's bias belongs to the embedding constant.
-        x = nn.functional.conv2d(self.pixels(images), weight, stride=self.patch)
-        return x.flatten(2).transpose(1, 2)
 
 
 class Attention(nn.Module):
@@ -154,7 +32,8 @@ class Attention(nn.Module):
         width = config.embed_dim
         self.heads, self.head_dim = config.heads, config.head_dim
         self.delta2 = None if layers.quant is None else layers.quant.delta2
-        self.qkv = layers.linear(source, width, 3 * width)
+        self.skip_lam = config.skip_lam
+        self.qkv = layers.linear(source, width, 3 * width, config.qkv_bias)
         self.q_out = layers.act(f"{name}.q")
         self.k_out = layers.act(f"{name}.k")
         self.v_out = layers.act(f"{name}.v")
@@ -181,7 +60,8 @@ class Attention(nn.Module):
         else:
             probabilities = poly_softmax(scores, self.delta2)
         mixed = self.softmax_out(probabilities) @ v
-        return self.proj_out(self.proj(self.av_out(mixed.transpose(1, 2).flatten(2))))
+        mixed = self.proj(self.av_out(mixed.transpose(1, 2).flatten(2)))
+        return self.proj_out(mixed / self.skip_lam)
 
 
 class Mlp(nn.Module):
@@ -192,6 +72,7 @@ class Mlp(nn.Module):
     ) -> None:
         super().__init__()
         self.delta1 = None if layers.quant is None else layers.quant.delta1
+        self.skip_lam = config.skip_lam
         self.fc1 = layers.linear(source, config.embed_dim, config.hidden)
         self.fc1_out = layers.point()
         self.gelu_out = layers.act(f"{name}.gelu")
@@ -202,7 +83,7 @@ class Mlp(nn.Module):
         """``(B, N, C)`` to the increment of the residual stream."""
         x = self.fc1_out(self.fc1(x))
         x = nn.functional.gelu(x) if self.delta1 is None else poly_gelu(x, self.delta1)
-        return self.fc2_out(self.fc2(self.gelu_out(x)))
+        return self.fc2_out(self.fc2(self.gelu_out(x)) / self.skip_lam)
 
 
 class Block(nn.Module):
@@ -295,8 +176,12 @@ def _initialise(model: Vit, seed: int) -> None:
                 continue
             if leaf == "bias":
                 spread(parameter, 0.0)
-            elif "norm" in name:
+            elif "norm" in name or ".bn" in name:
                 spread(parameter, 1.0)
+            elif name.startswith("patch_embed.conv"):
+                # He's: ReLU halves the power.
+                deviation = (2 / parameter[0].numel()) ** 0.5
+                nn.init.trunc_normal_(parameter, std=deviation, generator=generator)
             elif name == "patch_embed.proj.weight":
                 deviation = parameter[0].numel() ** -0.5
                 nn.init.trunc_normal_(parameter, std=deviation, generator=generator)
@@ -305,6 +190,9 @@ def _initialise(model: Vit, seed: int) -> None:
             if name.endswith("attn.qkv.weight"):
                 width = parameter.shape[1]
                 parameter[: 2 * width] *= ATTENTIVE * width**-0.5 / 0.02
+        for name, statistic in model.named_buffers():
+            if name.endswith((".running_mean", ".running_var")):
+                spread(statistic, float(name.endswith("var")))
 
 
 def build(config: VitConfig, quant: QuantConfig | None, seed: int) -> Vit:

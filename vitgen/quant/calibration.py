@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitgen.errors import VitgenError
+from vitgen.models.sites import conv_op
 from vitgen.quant.activations import ActQuant, act_quantizer
 from vitgen.quant.rows import assign_rows
 from vitgen.quant.shifts import ShiftObserver
@@ -43,6 +44,8 @@ Weighted = nn.Linear | nn.Conv2d
 
 def row_layers(model: Vit) -> Iterator[tuple[Weighted, list[tuple[str, int]]]]:
     """Layers with weights, and the ops and head counts that share their rows equally."""
+    for number in model.patch_embed.numbers:
+        yield model.patch_embed.stage(number)[0], [(conv_op(number), 1)]
     yield model.patch_embed.proj, [("embed", 1)]
     for index, block in enumerate(model.block_list()):
         name = f"blocks.{index}"

@@ -15,8 +15,9 @@ WEIGHT_BITS = ("4", "8", "4+8")
 LABEL = re.compile(r"(4\+8|4|8)/([4-8])\Z")
 DEFAULT_POT_RATIO = 0.25
 DEFAULT_WIDE_RATIO = 0.25
-ALWAYS_8 = ("embed", "norm", "head")
-"""Ops at 8 bits whatever the configuration: patch embedding, classifier, the norm before it."""
+ALWAYS_8 = ("embed", "norm", "head", "patch_embed.*")
+"""Patterns of ops at 8 bits whatever the configuration: patch embedding, classifier, the norm before
+it, and the convolutions of a stem."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class QuantConfig:
 
     def layer(self, op: str) -> LayerQuant:
         """Quantization of the op with this name, overrides applied."""
-        if op in ALWAYS_8:
+        if _always_8(op):
             return LayerQuant("8", "fixed", 0.0, 0.0, 8)
         values = self._base()
         for pattern, override in self.overrides.items():
@@ -160,7 +161,7 @@ class QuantConfig:
                     f"The override {pattern!r} matches no op.",
                     f"Ops are called {', '.join(ops[2:14])}, ...",
                 )
-            if all(op in ALWAYS_8 for op in matched):
+            if all(_always_8(op) for op in matched):
                 raise VitgenError(
                     f"The override {pattern!r} changes {', '.join(matched)}.",
                     f"{', '.join(ALWAYS_8)} always have 8 bits.",
@@ -171,6 +172,10 @@ class QuantConfig:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         values["overrides"] = {k: dict(v) for k, v in self.overrides.items()}
         return values
+
+
+def _always_8(op: str) -> bool:
+    return any(fnmatchcase(op, pattern) for pattern in ALWAYS_8)
 
 
 def _is_number(value: Any) -> bool:

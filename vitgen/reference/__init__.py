@@ -1,7 +1,13 @@
 """The integer reference: executes a graph exactly; C-sim, RTL and board are compared with it."""
 
 from vitgen.reference.execute import EXECUTORS, Call, exact_float, execute, executes, predict
-from vitgen.reference.preprocess import digit_image, fit_image, patches_of, preprocess
+from vitgen.reference.preprocess import (
+    digit_image,
+    fit_image,
+    patches_of,
+    pixels_of,
+    preprocess,
+)
 
 __all__ = [
     "EXECUTORS",
@@ -12,6 +18,7 @@ __all__ = [
     "executes",
     "fit_image",
     "patches_of",
+    "pixels_of",
     "predict",
     "preprocess",
 ]

@@ -1,4 +1,4 @@
-"""From an image to the integer patches that a graph reads; NumPy and Pillow, no torch."""
+"""From an image to the integers that a graph reads, patches or pixels; NumPy and Pillow, no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ CROP_DIVISOR = (7, 8)
 MAX_ASPECT = 100
 """Longest side over the shortest: beyond it, covering the crop would take gigabytes."""
 
+FORMS = ("patches", "pixels")
+"""What tokens of the input are: patches behind a zero token, or pixels (a convolution reads them)."""
+
 DIGIT_LEVELS = 16
 """Brightest value of a pixel in scikit-learn's digits."""
 
@@ -34,6 +37,7 @@ class ImageFormat:
     patch : side of a square patch in pixels, a divisor of both sides.
     mean, std : per channel, of pixel values in 0..1.
     input_scale : normalised value of 1 in the patches.
+    form : one of :data:`FORMS`; ``patches`` where meta has no ``input_form``.
     """
 
     channels: int
@@ -43,6 +47,7 @@ class ImageFormat:
     mean: Real
     std: Real
     input_scale: float
+    form: str
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> "ImageFormat":
@@ -56,6 +61,12 @@ class ImageFormat:
                 f"The model's image format cannot be read: {error!r}.",
                 "State image, patch, mean, std and input_scale in the graph's meta.",
             ) from error
+        form = meta.get("input_form", "patches")
+        if form not in FORMS:
+            raise VitgenError(
+                f"The model's image format has the input form {form!r}.",
+                f"Known forms: {', '.join(FORMS)}.",
+            )
         sound = (
             min(channels, height, width, patch) >= 1
             and height % patch == width % patch == 0
@@ -71,7 +82,7 @@ class ImageFormat:
                 f"std {std.tolist()}, input_scale {scale}.",
                 "Patches divide the image, mean and std have one positive entry per channel.",
             )
-        return cls(channels, height, width, patch, mean, std, scale)
+        return cls(channels, height, width, patch, mean, std, scale, form)
 
 
 def fit_image(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -171,6 +182,11 @@ def patches_of(image: NDArray[Any], patch: int) -> NDArray[Any]:
     return np.concatenate([np.zeros_like(rows[:1]), rows])
 
 
+def pixels_of(image: NDArray[Any]) -> NDArray[Any]:
+    """``(C, H, W)`` to ``(H*W, C)``: row ``y*W + x`` holds the channels of pixel (y, x)."""
+    return np.ascontiguousarray(image.reshape(len(image), -1).T)
+
+
 def normalise(meta: Mapping[str, Any], image: NDArray[Any]) -> Real:
     """The image as a float network takes it: ``(pixel - mean) / std``, float64 ``(C, H, W)``.
 
@@ -182,19 +198,21 @@ def normalise(meta: Mapping[str, Any], image: NDArray[Any]) -> Real:
 
 
 def preprocess(meta: Mapping[str, Any], image: NDArray[Any]) -> NDArray[np.int8]:
-    """Integer patches of one image.
+    """Integer patches, or pixels, of one image.
 
     ``q = clip(rint((pixel - mean) / std / input_scale), -127, 127)``, in float64, halves to even.
 
     Parameters
     ----------
-    meta : ``Graph.meta``: ``image`` ``[C, H, W]``, ``patch``, ``mean``, ``std``, ``input_scale``.
+    meta : ``Graph.meta``: ``image`` ``[C, H, W]``, ``patch``, ``mean``, ``std``, ``input_scale``,
+        and ``input_form``, ``patches`` where it is absent.
     image : ``uint8 (h, w, C)`` of any size (or ``(h, w)`` where C is 1), fitted by
         :func:`fit_image`; or floating point ``(C, H, W)`` in 0..1.
 
     Returns
     -------
-    patches : ``int8 (tokens, C*p*p)``, -127 to 127, see :func:`patches_of`.
+    tokens : ``int8``, -127 to 127: patches ``(tokens, C*p*p)``, see :func:`patches_of`, or pixels
+        ``(H*W, C)``, see :func:`pixels_of`.
 
     Raises
     ------
@@ -205,4 +223,4 @@ def preprocess(meta: Mapping[str, Any], image: NDArray[Any]) -> NDArray[np.int8]
     normal = normalise(meta, image)
     limit = symmetric_limit(INPUT_BITS)
     quantized = np.clip(np.rint(normal / form.input_scale), -limit, limit).astype(np.int8)
-    return patches_of(quantized, form.patch)
+    return pixels_of(quantized) if form.form == "pixels" else patches_of(quantized, form.patch)
