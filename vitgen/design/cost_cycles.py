@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from vitgen.boards import Board
 from vitgen.design.cost_work import Load, Norm, Product, TokenCount, Work, work_of
-from vitgen.design.engine import BEAT_BITS, Engine
+from vitgen.design.engine import BEAT_BITS, Engine, turn_gap
 from vitgen.design.isa import Route, RowSource
 from vitgen.errors import DoesNotFit
 
@@ -113,13 +113,8 @@ def root_cycles(engine: Engine) -> int:
 
 
 def drain_gap(engine: Engine) -> int:
-    """Cycles between two tiles in which the array does not multiply.
-
-    dsp48: the accumulators leave through the cascade, two chains a column (``engine.md`` section 4:
-    drain = rows / 2), and one cycle turns the array round. hls: a tile's sums are copied aside in
-    its last beat and leave while the next tile is computed.
-    """
-    return -(-engine.dsp_rows // 2) + 1 if engine.array == "dsp48" else 0
+    """Cycles between two tiles in which the array does not multiply."""
+    return turn_gap(engine.array, engine.dsp_rows, engine.pot_rows)
 
 
 def result_beats(engine: Engine, product: Product) -> int:

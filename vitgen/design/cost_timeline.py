@@ -208,9 +208,9 @@ class _Machine:
             self.fetch_free = self.fetched(work, times, operand)
         self.starts.append(start)
         read = self.array_free - times.gap - times.after
-        self.complete(Source.FEED, read, "products")
+        self.complete(Source.FEED, read, WAIT_CAUSE[Source.FEED])
         if work.source is RowSource.KEYS:
-            self.complete(Source.KEYS, read, "products")
+            self.complete(Source.KEYS, read, WAIT_CAUSE[Source.KEYS])
         return start, self.done[writer_of(work)][-1][0], busy
 
     def fetched(self, work: Product, times: ProductTimes, operand: float) -> float:

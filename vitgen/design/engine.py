@@ -32,6 +32,28 @@ WORD_DEPTH = 4  # words between two processes that keep pace: one in flight each
 BURST_DEPTH = 32  # two bursts of 16 beats
 
 
+CHAIN_LENGTH = 16
+"""Most DSPs of a cascade that the sums of a tile leave through, one a cycle (array ``dsp48``)."""
+
+
+def drain_chains(dsp_rows: int) -> int:
+    """Cascades of every token lane: the fewest of at most ``CHAIN_LENGTH`` DSPs."""
+    return -(-dsp_rows // CHAIN_LENGTH)
+
+
+def turn_gap(array: str, dsp_rows: int, pot_rows: int) -> int:
+    """Cycles between two tiles in which the array does not multiply.
+
+    dsp48: the sums of a tile leave the cascades one DSP a cycle, and the first beat of the next tile
+    takes the place of the last; sums of power-of-two rows are copied aside in one cycle. hls: the
+    last beat of a tile copies its sums, which leave while the next is computed.
+    """
+    if array != "dsp48":
+        return 0
+    length = -(-dsp_rows // drain_chains(dsp_rows))
+    return max(length - 1, 1 if pot_rows else 0)
+
+
 def divisors(n: int) -> list[int]:
     """Divisors of ``n`` in ascending order."""
     return [d for d in range(1, n + 1) if n % d == 0]

@@ -39,6 +39,7 @@ from vitgen.design.engine import (
     MULTIPLIERS_PER_DSP,
     Engine,
     divisors,
+    turn_gap,
 )
 from vitgen.design.instance import engine_for
 from vitgen.design.needs import Needs
@@ -173,7 +174,7 @@ def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
     """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way."""
     per_dsp = MULTIPLIERS_PER_DSP[array]
     narrow, wide = grid.dsp_rows * per_dsp[4], grid.dsp_rows * per_dsp[8]
-    gap = -(-grid.dsp_rows // 2) + 1 if array == "dsp48" else 0
+    gap = turn_gap(array, grid.dsp_rows, grid.pot_rows)
     q = max((d for d in divisors(grid.groups) if d * grid.group_lanes <= wide), default=1)
     total = 0
     for shape, count in workload.shapes.items():

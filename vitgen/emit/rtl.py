@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from vitgen.design.engine import Engine
+from vitgen.design.engine import Engine, drain_chains
 from vitgen.emit.hls import design_digest
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render
@@ -18,10 +18,6 @@ ARRAY_FILES = (
     "multiply_mux.v",
 )
 """Files of the array; ``multiply.v`` holds the module that Vitis calls."""
-
-CHAIN_LENGTH = 16
-"""DSPs of one cascade unless the caller chooses: a tile of many rows then drains in 16 cycles."""
-
 
 def longest_k(engine: Engine) -> int:
     """The longest dot product that the array meets: of a layer, of QK^T or over the keys."""
@@ -40,7 +36,7 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
     ----------
     engine : a design with the array ``dsp48``.
     chains : cascades that every token lane is drained through, 1 to ``dsp_rows``. More chains drain
-        a tile in fewer cycles and cost a small RAM each. Without it, chains of at most 16 DSPs.
+        a tile in fewer cycles and cost a small RAM each. Without it, :func:`vitgen.design.engine.drain_chains`.
 
     Returns
     -------
@@ -56,7 +52,7 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
             f"The array {engine.array!r} has no Verilog.", "Use the array dsp48, or its C++."
         )
     if chains is None:
-        chains = -(-engine.dsp_rows // CHAIN_LENGTH)
+        chains = drain_chains(engine.dsp_rows)
     if not 1 <= chains <= engine.dsp_rows:
         raise VitgenError(
             f"{chains} chains of {engine.dsp_rows} DSPs.", f"Choose 1 to {engine.dsp_rows}."
