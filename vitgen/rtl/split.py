@@ -64,13 +64,13 @@ def _in_one_pipeline(flow: Flow, first: str, second: str) -> bool:
                     for edge in flow.crossing[cut])
         }  # fmt: skip
         if first in body and second in body and any(
-            _interval(made) > 0 for name in body for made in flow.blocks[name].instructions
+            interval_of(made) > 0 for name in body for made in flow.blocks[name].instructions
         ):
             return True
     return False
 
 
-def _interval(made: Instruction) -> int:
+def interval_of(made: Instruction) -> int:
     """The II of a mark; 0 for the mark of a loop over commands and for any other instruction."""
     return int(made.operands[0].text) if made.op == "call" and made.detail == _MARK else 0
 
