@@ -93,6 +93,11 @@ class Arithmetic(Nodes):
         self._sliced[found] = (a, start)
         return found
 
+    def unextended(self, a: Node) -> Node:
+        """A value that is never negative without the zeros that fill it up."""
+        source = self._extended.get(a)
+        return a if source is None or source.signed else source.node
+
     def _source(self, a: Node) -> _Source:
         """A value without what only extends it."""
         if a in self._extended:
@@ -132,6 +137,18 @@ class Arithmetic(Nodes):
             return self.select(condition, yes, no)
         found = self.select(condition, self._extend(first, need), self._extend(second, need))
         return self._extend(_Source(found, signed), yes.width)
+
+    def merge(self, ways: list[tuple[Node, Node]]) -> Node:
+        """The value of the way whose condition holds, of ``(condition, value)``, by a tree.
+
+        At most one condition holds; where none does, the result is any of the values.
+        """
+        while len(ways) > 1:
+            pairs = []
+            for (one, first), (other, second) in zip(ways[::2], ways[1::2], strict=False):
+                pairs.append((self.any([one, other]), self.choose(other, second, first)))
+            ways = [*pairs, ways[-1]] if len(ways) % 2 else pairs
+        return ways[0][1]
 
     def conjunction(self, a: Node, b: Node) -> Node:
         """``and``; with a constant of low ones, the low bits."""
@@ -213,6 +230,8 @@ class Arithmetic(Nodes):
     def _total(self, terms: list[Node]) -> Node:
         """The sum, by a tree."""
         while len(terms) > 1:
-            pairs = [self.binary("add", a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)]
+            pairs = [
+                self.binary("add", a, b) for a, b in zip(terms[::2], terms[1::2], strict=False)
+            ]
             terms = [*pairs, terms[-1]] if len(terms) % 2 else pairs
         return terms[0]

@@ -30,7 +30,7 @@ _FLAGS = (
     "-Dinline=__attribute__((always_inline)) inline",
 )  # fmt: skip
 
-_PIPELINE = re.compile(r"#pragma\s+HLS\s+pipeline\b(?![^\n]*\boff\b)(?:[^\n]*?\bII\s*=\s*(\d+))?[^\n]*", re.I)
+_PIPELINE = re.compile(r"#pragma\s+HLS\s+pipeline\b(?![^\n]*\boff\b)(?:[^\n]*?\bII\s*=\s*(\d+))?[^\n]*", re.IGNORECASE)
 _OUTER = re.compile(r"while \(true\) \{")
 _UNIT = "unit.cpp"
 

@@ -116,10 +116,7 @@ class Ports:
 
     def _narrow(self, operand: Value, block: str) -> Node:
         """An index without the zeros that fill it up to the width of pointers."""
-        made = self.owner.made.get(operand.text)
-        if made is not None and made.op == "zext":
-            return self.owner.value(made.operands[0], block)
-        return self.owner.value(operand, block)
+        return self.nodes.unextended(self.owner.value(operand, block))
 
     # -- register arrays
 
@@ -197,10 +194,8 @@ class Ports:
         return self.nodes.number(width, f"tuple_index({pair.name}, index=1)")
 
     def _merged(self, accesses: list[Access], values: list[Node]) -> Node:
-        found = values[0]
-        for access, value in zip(accesses[1:], values[1:], strict=True):
-            found = self.nodes.choose(self._runs(access), value, found)
-        return found
+        ways = zip(accesses, values, strict=True)
+        return self.nodes.merge([(self._runs(access), value) for access, value in ways])
 
     def _addresses(self, memory: Memory, accesses: list[Access]) -> list[Node]:
         step = memory.array.step if memory.array else None

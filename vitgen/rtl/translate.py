@@ -10,11 +10,10 @@ import re
 import sys
 from dataclasses import dataclass
 
-from vitgen.errors import VitgenError
+from vitgen.rtl.arithmetic import Arithmetic
 from vitgen.rtl.flow import Edge, Flow
 from vitgen.rtl.interface import Channel, Ram
 from vitgen.rtl.llvm import BINARY, Function, Instruction, Value, literal, width_of
-from vitgen.rtl.arithmetic import Arithmetic
 from vitgen.rtl.nodes import Node, bits
 from vitgen.rtl.ports import Ports
 from vitgen.rtl.simplify import UNDEFINED, simplify
@@ -230,13 +229,12 @@ class Translator:
     def _merge(self, phi: Instruction, edges: list[Edge]) -> Node:
         """The incoming value of the edge that was taken."""
         incoming = dict(zip(phi.labels, phi.operands, strict=True))
-        found: Node | None = None
-        for edge in edges:
-            if incoming[edge.source].text in UNDEFINED:
-                continue
-            value = self.value(incoming[edge.source], edge.source)
-            found = value if found is None else self.nodes.choose(self.takes(edge), value, found)
-        return found or self.nodes.literal(0, width_of(phi.type))
+        ways = [
+            (self.takes(edge), self.value(incoming[edge.source], edge.source))
+            for edge in edges
+            if incoming[edge.source].text not in UNDEFINED
+        ]
+        return self.nodes.merge(ways) if ways else self.nodes.literal(0, width_of(phi.type))
 
     # -- the whole
 
@@ -260,14 +258,13 @@ class Translator:
                               "Declare it inline; copy structs member by member.")  # fmt: skip
 
     def _next_step(self) -> None:
-        nodes = self.nodes
-        following = self.step
+        nodes, ways = self.nodes, []
         for number, cut in enumerate(self.flow.cuts):
-            literal_step = nodes.literal(number, self.step.width)
-            taken = nodes.any([self.takes(edge) for edge in self.flow.crossing[cut]])
             if self.flow.crossing[cut]:
-                following = nodes.choose(taken, literal_step, following)
-        nodes.effect("()", f"next_value(param=step, value={following.name})")
+                taken = nodes.any([self.takes(edge) for edge in self.flow.crossing[cut]])
+                ways.append((taken, nodes.literal(number, self.step.width)))
+        # Every activation ends a step.
+        nodes.effect("()", f"next_value(param=step, value={nodes.merge(ways).name})")
 
     def _next_values(self) -> None:
         """State for later steps; computing one can ask for more."""
@@ -291,10 +288,7 @@ class Translator:
                         arriving.setdefault(value, []).append(way)
         if not arriving:
             return
-        found: Node | None = None
-        for value, ways in arriving.items():
-            found = value if found is None else self.nodes.choose(self.nodes.any(ways), value, found)
-        assert found is not None
+        found = self.nodes.merge([(self.nodes.any(ways), value) for value, ways in arriving.items()])
         when = self.nodes.any([way for ways in arriving.values() for way in ways])
         self.nodes.effect(
             "()", f"next_value(param={element.name}, value={found.name}, predicate={when.name})"
