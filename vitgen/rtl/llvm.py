@@ -105,7 +105,7 @@ class Function:
 
         What a class of ours does inline counts to the line that uses it.
         """
-        found, location = "", made.where
+        found, location = "", made.where or self._where_used(made)
         while location:
             body = self.metadata[location]
             file = self._file_of(_reference(body, "scope"))
@@ -115,6 +115,17 @@ class Function:
                 return found
             location = _reference(body, "inlinedAt")
         return found
+
+    def _where_used(self, made: Instruction) -> str:
+        """Where the first instruction stands that a value without a line leads to."""
+        names = {made.name}
+        for block in self.blocks:
+            for other in block.instructions:
+                if made.name and any(value.text in names for value in other.operands):
+                    if other.where:
+                        return other.where
+                    names.add(other.name)
+        return ""
 
     def refusal(self, made: Instruction, what: str, instead: str) -> VitgenError:
         """An error about an instruction: line, function, construct, and what to write instead."""
@@ -223,6 +234,7 @@ def parse_function(text: str, function: str) -> Function:
     metadata = dict(re.findall(r"^(!\d+) = (.*)$", text, re.MULTILINE))
     found = Function(function, parameters, numbers, [], _tables(text), structs, metadata)
     blocks = found.blocks
+    unknown: list[Instruction] = []
     pending = ""
     for raw in text[head.end() : end].splitlines():
         line = raw.split(" ; ")[0].split(";  preds")[0].strip()
@@ -237,8 +249,13 @@ def parse_function(text: str, function: str) -> Function:
             continue
         if not blocks:
             blocks.append(Block("%0"))
-        blocks[-1].instructions.append(_instruction(pending, found))
+        blocks[-1].instructions.append(_instruction(pending, unknown))
         pending = ""
+    for made in unknown:
+        raise found.refusal(
+            made, f"this becomes the LLVM instruction '{made.op}', which is not understood",
+            "Write it with numbers of ap_int.h, arrays, streams and branches.",
+        )  # fmt: skip
     return found
 
 
@@ -278,7 +295,7 @@ def literal(text: str) -> int | None:
     return _literal(text)
 
 
-def _instruction(text: str, function: Function) -> Instruction:
+def _instruction(text: str, unknown: list[Instruction]) -> Instruction:
     where = re.search(r"!dbg (!\d+)", text)
     clean = re.sub(r",? ![\w.]+ !\d+", "", text)
     text = re.sub(r",? !dbg !\d+", "", text)
@@ -294,10 +311,8 @@ def _instruction(text: str, function: Function) -> Instruction:
     if reader is None and made.op in CASTS:
         reader = _READERS["cast"]
     if reader is None:
-        raise function.refusal(
-            made, f"this becomes the LLVM instruction '{made.op}', which is not understood",
-            "Write it with numbers of ap_int.h, arrays, streams and branches.",
-        )  # fmt: skip
+        unknown.append(made)
+        return made
     reader(made, words[1:], body)
     return made
 

@@ -1,13 +1,14 @@
 """More steps for code outside of pipelined loops.
 
 A step may access a stream once. Where two accesses of one stream follow each other in plain code, as
-in the process that deals commands, a step ends before the second. It ends, too, where many branches
-lie behind each other, as which step is next must be known within a clock cycle. In a pipelined loop
+in the process that deals commands, a step ends before the second. It ends, too, behind a product and
+where many branches lie behind each other, as which step is next must be known within a clock cycle.
+In a pipelined loop
 that would cost a clock cycle per iteration in silence: there it is left to be refused.
 """
 
 from vitgen.rtl.flow import Flow
-from vitgen.rtl.llvm import Block, Function, Instruction
+from vitgen.rtl.llvm import CASTS, Block, Function, Instruction, literal
 from vitgen.rtl.memory import STREAM_BYTES, Pointers
 
 _MARK = "@vitgen_pipeline"
@@ -26,6 +27,8 @@ def split_steps(function: Function) -> frozenset[str]:
     while True:
         flow = Flow(function, frozenset(cuts))
         found = _conflict(function, flow, pointers)
+        if found is None:
+            found = _behind_product(flow)
         if found is None:
             return frozenset(cuts | _deep(flow))
         cuts.add(_split(function, *found))
@@ -54,6 +57,21 @@ def _conflict(
                     if again and not any(other in body and name in body for body in pipelines):
                         return flow.blocks[name], made
                 seen[port].append(name)
+    return None
+
+
+def _behind_product(flow: Flow) -> tuple[Block, Instruction] | None:
+    """The first use of a product in a block of plain code: beats of a loop, as a rule."""
+    fixed = set().union(*_pipelines(flow))
+    for name in flow.order:
+        products: set[str] = set()
+        for made in flow.blocks[name].instructions if name not in fixed else ():
+            uses = any(value.text in products for value in made.operands)
+            if uses and made.op not in CASTS:
+                return flow.blocks[name], made
+            variable = all(literal(value.text) is None for value in made.operands)
+            if uses or (made.op == "mul" and variable):
+                products.add(made.name)
     return None
 
 

@@ -13,14 +13,14 @@ from vitgen.rtl.interface import Channel, Ram
 from vitgen.rtl.timing import Feedback, longest_feedback
 from vitgen.rtl.translate import Translation
 
-LEVELS = 6
-"""Operations in a stage where nothing stands against it: LUTs for 200 to 300 MHz."""
+PERIOD = 1200
+"""Delay of a stage that holds one product of a DSP slice, in the units of the delay model."""
 
-LONGEST = 64
-"""Operations that a way from state to state may have, which no stage can cut."""
-
-_STEPS = (LEVELS, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, LONGEST)
-_LARGEST_INTERVAL = 32  # where no pragma asks for one
+# XLS has no model of an FPGA. The gates of this one weigh operations by their widths: a product of
+# 27 x 18 bits is a stage of its own, or about 30 gates are, which fit in 6 to 10 LUTs.
+_MODEL = "asap7"
+_PERIODS = (600, 700, 800, 1000, PERIOD, 1400, 1600, 2000, 2500, 3000, 4000)
+_LARGEST_INTERVAL = 4  # where no pragma asks for one
 _ADVICE = "Install it: pip install 'xls-python==0.1.9934'."
 
 
@@ -34,8 +34,10 @@ class Scheduled:
     verilog : SystemVerilog text.
     interval : clock cycles between activations.
     stages : of the pipeline.
-    levels : operations in the longest stage; 0 where the caller chose the stages.
-    feedback : the way from state to state that keeps ``levels`` above :data:`LEVELS`, "" if none.
+    period : delay of the longest stage, of which :data:`PERIOD` is a product of a DSP slice; 0 where
+        the caller chose the stages.
+    feedback : the longest way from state to state, which no stage can cut, where ``period`` is above
+        :data:`PERIOD`; else "".
     state_bits : flip-flops that hold what one activation leaves to the next.
     registers : flip-flops of the module: state, pipeline and buffers of its ports.
     seconds : that optimization and scheduling took.
@@ -48,7 +50,7 @@ class Scheduled:
     verilog: str
     interval: int
     stages: int
-    levels: int
+    period: int
     feedback: str
     state_bits: int
     registers: int
@@ -91,8 +93,8 @@ def schedule(
     Parameters
     ----------
     process : a translation.
-    stages : of the pipeline, at least 1. Without it, as many as bring a stage to :data:`LEVELS`
-        operations, or to as many as the longest way from state to state has.
+    stages : of the pipeline, at least 1. Without it, as many as the shortest period
+        needs that the longest way from state to state allows.
     interval : clock cycles from one activation to the next. Without it, the smallest II of the
         process's pragmas; where there is none, as few as the stages allow.
 
@@ -110,16 +112,16 @@ def schedule(
     optimized = time.monotonic()
     asked = interval or (process.interval if process.loop else None)
     if stages is not None:
-        levels, reached = 0, asked or 1
+        period, reached = 0, asked or 1
         found = _attempt(c_api, process, text, reached, pipeline_stages=stages)
     else:
-        levels, reached, found = _search(c_api, process, text, asked)
+        period, reached, found = _search(c_api, process, text, asked)
     if not found.verilog:
         raise _refusal(process, reached, longest_feedback(text), found.reason)
-    feedback = str(longest_feedback(text)) if levels > LEVELS else ""
+    feedback = str(longest_feedback(text)) if period > PERIOD else ""
     seconds = {"optimize": optimized - start, "schedule": time.monotonic() - optimized}
     return Scheduled(
-        process.name, found.verilog, reached, stages or found.stages, levels, feedback,
+        process.name, found.verilog, reached, stages or found.stages, period, feedback,
         process.state_bits, _flip_flops(found.verilog), process.channels, process.rams,
         process.bank_widths, {name: round(value, 3) for name, value in seconds.items()},
     )  # fmt: skip
@@ -128,18 +130,18 @@ def schedule(
 def _search(
     c_api: Any, process: Translation, text: str, asked: int | None
 ) -> tuple[int, int, _Try]:
-    """The shortest stages that XLS can schedule: operations in one, interval, result."""
+    """The shortest stages that XLS can schedule: its delay, interval, result."""
     found, interval = _Try(), asked or 1
-    for levels in _STEPS:
+    for period in _PERIODS:
         interval = asked or 1
-        found = _attempt(c_api, process, text, interval, clock_period_ps=levels)
+        found = _attempt(c_api, process, text, interval, clock_period_ps=period)
         wanted = re.search(r"--worst_case_throughput=(\d+)", found.reason)
         if asked is None and wanted and int(wanted[1]) <= _LARGEST_INTERVAL:
             interval = int(wanted[1])
-            found = _attempt(c_api, process, text, interval, clock_period_ps=levels)
+            found = _attempt(c_api, process, text, interval, clock_period_ps=period)
         if found.verilog:
-            return levels, interval, found
-    return LONGEST, interval, found
+            return period, interval, found
+    return _PERIODS[-1], interval, found
 
 
 def _attempt(
@@ -147,7 +149,7 @@ def _attempt(
 ) -> _Try:  # fmt: skip
     try:
         result = c_api.Package.parse_ir(text).schedule_and_codegen(
-            generator="pipeline", with_delay_model=True, delay_model="unit",
+            generator="pipeline", with_delay_model=True, delay_model=_MODEL,
             worst_case_throughput=interval, module_name=process.name,
             reset="rst", use_system_verilog=True, flop_inputs=True, flop_outputs=True,
             flop_inputs_kind="skid_buffer", flop_outputs_kind="skid_buffer",
