@@ -100,7 +100,7 @@ class Bench:
     """Compiled C++ and RTL of some processes of an engine."""
 
     def __init__(
-        self, engine: Engine, names: Iterable[str], place: Path, stages: int,
+        self, engine: Engine, names: Iterable[str], place: Path, stages: int | None,
         rtl_files: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         files = emit_hls(engine).texts()

@@ -23,7 +23,7 @@ def dispatch(tmp_path_factory):
         norm_lanes=2,
     )  # fmt: skip
     place = tmp_path_factory.mktemp("dispatch")
-    return engine, Bench(engine, ["dispatch"], place, stages=3)
+    return engine, Bench(engine, ["dispatch"], place, stages=None)
 
 
 @pytest.mark.parametrize(("seed", "depth", "stall"), [(1, 1, 0), (2, 2, 30), (3, 1, 60)])

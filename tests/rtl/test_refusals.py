@@ -9,6 +9,7 @@ from vitgen.rtl import clang
 from vitgen.rtl.clang import compile_process
 from vitgen.rtl.llvm import parse_function
 from vitgen.rtl.translate import translate
+from vitgen.rtl.xls import schedule
 
 LOOP = """
 #include "process.h"
@@ -35,23 +36,149 @@ def test_the_form_is_translated():
     assert "top proc kernel_process" in translate_body("out.write(in.read() + i);").text
 
 
-@pytest.mark.parametrize(
-    ("body", "what"),
-    [
-        ("out.write(in.read() + in.read());", "two accesses of one stream"),
-        ("out.write(in.read()); out.write(0);", "two accesses of one stream"),
-        ("const beat_t a = in.read(); out.write(ap_uint<64>(a) / ap_uint<9>(i + 1));",
-         "division by a variable"),
-        ("beat_t large[400]; large[i] = in.read(); out.write(large[i / 2]);", "registers"),
-        ("out.write(in.read() + outside(i));", "is called, not inlined"),
-        ("static beat_t kept; kept += in.read(); out.write(kept);",
-         "memory that is no stream, bank or local array"),
-    ],
-)  # fmt: skip
+BODIES = [
+    ("out.write(in.read() + in.read());", "two accesses of one stream"),
+    ("out.write(in.read()); out.write(0);", "two accesses of one stream"),
+    ("const beat_t a = in.read(); out.write(ap_uint<64>(a) / ap_uint<9>(i + 1));",
+     "division by a variable"),
+    ("beat_t large[400]; large[i] = in.read(); out.write(large[i / 2]);", "registers"),
+    ("out.write(in.read() + outside(i));", "is called, not inlined"),
+    ("static beat_t kept; kept += in.read(); out.write(kept);",
+     "memory that is no stream, bank or local array"),
+    ("ap_uint<32> a[8] = {}; a[i & 7] = in.read(); out.write(((ap_uint<8>*)a)[i & 31]);", "array"),
+    ("out.write(__builtin_popcountll(in.read().to_uint64()));", "the function llvm.ctpop"),
+    ("const unsigned x = in.read().to_uint(); out.write(__builtin_rotateleft32(x, x & 31));",
+     "rotation by a variable"),
+    ("const double x = in.read().to_uint(); out.write(ap_uint<9>((int)(x * 0.3)));",
+     "the LLVM instruction"),
+    ("in.read(); out.write((unsigned)(unsigned long long)&out);", "ptrtoint"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "what"), BODIES)
 def test_outside_of_the_form(body, what):
     with pytest.raises(VitgenError, match=what) as refused:
         translate_body(body, before='extern "C" int outside(int);')
-    assert "kernel" in str(refused.value)
+    assert str(refused.value).startswith("kernel.h:9: kernel: ")
+    assert refused.value.remedy
+
+
+def translate_text(text: str, rams: frozenset[str] = frozenset()):
+    files = dict(emit_hls(ENGINES["even"]).texts())
+    files["kernel.h"] = '#include "process.h"\n' + text
+    return translate(parse_function(compile_process(files, "kernel.h", "kernel"), "kernel"), rams)
+
+
+TEXTS = [
+    (
+        """inline void kernel(hls::stream<beat_t>& in, const ap_uint<8> bank[16],
+                        hls::stream<beat_t>& out) {
+        while (true) {
+        const beat_t a = in.read();
+        out.write(bank[a & 15] + bank[(a >> 4) & 15]);
+        }}""",
+        "two accesses of one read port of a memory", 6, frozenset(),
+    ),
+    (
+        """inline void kernel(hls::stream<beat_t>& in, hls::stream<beat_t>& out) {
+        ap_uint<8> local[16];
+        while (true) {
+        const beat_t a = in.read();
+        local[a & 15] = a;
+        out.write(local[(a >> 4) & 15]);
+        }}""",
+        "two accesses of one local memory", 6, frozenset(["local"]),
+    ),
+    (
+        """inline void kernel(hls::stream<beat_t> (&in)[3], hls::stream<beat_t>& out) {
+        ap_uint<2> from = 0;
+        while (true) {
+        out.write(in[from].read());
+        from = from + 1;
+        }}""",
+        "a stream chosen at run time", 5, frozenset(),
+    ),
+    (
+        """inline void kernel(hls::stream<beat_t>& a, hls::stream<beat_t>& b,
+                        hls::stream<beat_t>& out) {
+        while (true) {
+        const bool first = true;
+        for (beat_t i = 0; i < 9; ++i) {
+        #pragma HLS pipeline II=1
+        beat_t x = 0, y = 0;
+        if (i & 1) { x = a.read(); if (x & 1) y = b.read(); }
+        else { y = b.read(); if (y & 1) x = a.read(); }
+        out.write(x + y);
+        }}}""",
+        "depend on each other both ways", None, frozenset(),
+    ),
+    (
+        """inline void kernel(hls::stream<beat_t>& in, hls::stream<beat_t>& out) {
+        ap_uint<8> one[4] = {}, two[4] = {};
+        ap_uint<8>* held = one;
+        while (true) {
+        const beat_t a = in.read();
+        held[a & 3] = a;
+        out.write(one[(a >> 2) & 3] + two[(a >> 4) & 3]);
+        held = a & 64 ? one : two;
+        }}""",
+        "chosen in an earlier iteration", 7, frozenset(),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "what", "line", "rams"), TEXTS)
+def test_other_refusals(text, what, line, rams):
+    with pytest.raises(VitgenError, match=what) as refused:
+        translate_text(text, rams)
+    assert str(refused.value).startswith(f"kernel.h:{line}: kernel: " if line else "kernel.h:")
+    assert refused.value.remedy
+
+
+SLOW = """inline void kernel(hls::stream<beat_t>& in, hls::stream<beat_t>& out) {{
+  while (true) {{
+    const beat_t count = in.read();
+    ap_uint<32> sum = 0;
+    for (count_t i = 0; i < count_t(count); ++i) {{
+#pragma HLS pipeline II={interval}
+      const ap_uint<32> x = in.read();
+      for (int j = 0; j < {rounds}; ++j) {{
+#pragma HLS unroll
+        sum = sum * (sum + x) + j;
+      }}
+      out.write(sum);
+    }}
+  }}
+}}
+"""
+
+
+def test_an_interval_that_is_out_of_reach_names_loop_and_variable():
+    process = translate_text(SLOW.format(interval=1, rounds=40))
+    with pytest.raises(VitgenError, match="at II=1") as refused:
+        schedule(process)
+    assert str(refused.value).startswith("kernel.h:7: kernel_process")
+    assert "from sum to sum" in str(refused.value)
+
+
+def test_the_interval_is_the_pragmas():
+    assert translate_text(SLOW.format(interval=2, rounds=2)).interval == 2
+    one = schedule(translate_text(SLOW.format(interval=1, rounds=2)))
+    four = schedule(translate_text(SLOW.format(interval=4, rounds=2)))
+    assert (one.interval, four.interval) == (1, 4)
+    assert four.period < one.period and four.stages > one.stages
+    assert one.feedback.startswith("from sum to sum") and "multiplications" in one.feedback
+
+
+def test_the_strictest_of_two_loops_counts():
+    loop = """for (count_t i = 0; i < 9; ++i) {{
+    #pragma HLS pipeline II={interval}
+    out.write(in.read() + i);
+    }}
+    """
+    head = "inline void kernel(hls::stream<beat_t>& in, hls::stream<beat_t>& out) { while (true) {\n"
+    process = translate_text(head + loop.format(interval=3) + loop.format(interval=2) + "}}")
+    assert (process.interval, process.loop) == (2, "kernel.h:8")
 
 
 def test_cpp_that_does_not_compile():
