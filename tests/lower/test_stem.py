@@ -68,7 +68,7 @@ def patches_model():
 def test_a_convolution_computes_what_batchnorm_says(stem_model, stem_images):
     """The first map from the real parameters: BatchNorm by its formula, sums by plain loops."""
     graph = lower(stem_model)
-    conv, norm = stem_model.patch_embed.stage(1)
+    conv, norm = (module.requires_grad_(False) for module in stem_model.patch_embed.stage(1))
     op = graph.ops[1]
     traced = trace(stem_model, stem_images[:1])["image"][0]
     pixels = integers(traced, graph.tensors["image"]).reshape(32, 32, 3)
