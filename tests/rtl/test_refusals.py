@@ -203,3 +203,14 @@ def test_no_clang(monkeypatch):
             clang.find_clang()
     finally:
         clang.find_clang.cache_clear()
+
+
+def test_a_number_in_a_loop():
+    text = """inline void kernel(hls::stream<beat_t>& in, ap_uint<8> number, hls::stream<beat_t>& out) {
+    while (true) {
+    const beat_t a = in.read();
+    if (a != 0) out.write(a + number);
+    }}"""
+    with pytest.raises(VitgenError, match="number is used in a loop") as refused:
+        translate_text(text)
+    assert str(refused.value).startswith("kernel.h:") and refused.value.remedy

@@ -291,7 +291,10 @@ class Ports:
     def constraints(self) -> list[str]:
         """A memory answers one stage later; a local one is read and written in the same stage.
 
-        So a word that one activation writes is there for the next, in the order of the C++.
+        Activations pass a stage in order, at most one in a clock cycle, so the write of one is
+        offered before the read of the next, and the RAM takes it in the cycle in which it is
+        offered, whatever stalls: a word is there one activation later. No activation does both
+        (:class:`~vitgen.rtl.accesses.Accesses` refuses that).
         """
         found = []
         for memory in self._found.memories.values():

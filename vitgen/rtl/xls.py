@@ -122,7 +122,7 @@ def schedule(
     seconds = {"optimize": optimized - start, "schedule": time.monotonic() - optimized}
     return Scheduled(
         process.name, found.verilog, reached, stages or found.stages, period, feedback,
-        process.state_bits, _flip_flops(found.verilog), process.channels, process.rams,
+        _flip_flops(found.verilog, _elements(text)), _flip_flops(found.verilog), process.channels, process.rams,
         process.bank_widths, {name: round(value, 3) for name, value in seconds.items()},
     )  # fmt: skip
 
@@ -180,11 +180,18 @@ def _refusal(process: Translation, interval: int, way: Feedback, reason: str) ->
     )
 
 
-def _flip_flops(verilog: str) -> int:
-    """Bits of the registers that the module declares."""
+def _elements(text: str) -> frozenset[str]:
+    """Names of the state elements of an optimized process."""
+    return frozenset(re.findall(r"state_read\(state_element=(\w+)", text))
+
+
+def _flip_flops(verilog: str, elements: frozenset[str] | None = None) -> int:
+    """Bits of the registers that the module declares, or of those that hold state elements."""
     total = 0
-    declared = r"^  (?:reg|logic) ((?:\[\d+:\d+\]\s*)*)\w+((?:\[\d+(?::\d+)?\])*);"
-    for packed, unpacked in re.findall(declared, verilog, re.MULTILINE):
+    declared = r"^  (?:reg|logic) ((?:\[\d+:\d+\]\s*)*)(\w+)((?:\[\d+(?::\d+)?\])*);"
+    for packed, name, unpacked in re.findall(declared, verilog, re.MULTILINE):
+        if elements is not None and name.removeprefix("__") not in elements:
+            continue
         bits = 1
         for high, low in re.findall(r"\[(\d+)(?::(\d+))?\]", packed + unpacked):
             # Of elements, [n] or [0:n-1]; of bits, [n-1:0].
