@@ -15,23 +15,23 @@ BEAT = 16  # bytes
 
 
 class FaultyRead(AxiRamRead):
-    """Answers with an error in the byte addresses of ``faulty``."""
+    """Answers with an error in the byte addresses ``faulty`` of its memory."""
 
     faulty: range = range(0)
 
     async def _read(self, address: int, length: int) -> bytes:
-        if address in self.faulty:
+        if address % self.size in self.faulty:
             raise ValueError(address)
         return await super()._read(address, length)
 
 
 class FaultyWrite(AxiRamWrite):
-    """Refuses the byte addresses of ``faulty``."""
+    """Refuses the byte addresses ``faulty`` of its memory."""
 
     faulty: range = range(0)
 
     async def _write(self, address: int, data: bytes) -> None:
-        if address in self.faulty:
+        if address % self.size in self.faulty:
             raise ValueError(address)
         await super()._write(address, data)
 

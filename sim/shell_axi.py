@@ -33,6 +33,7 @@ async def restart(dut: Any, name: str, base: int) -> None:
     getattr(dut, f"{name}_restart").value = 1
     await RisingEdge(dut.clk)
     getattr(dut, f"{name}_restart").value = 0
+    await RisingEdge(dut.clk)
 
 
 async def until_stopped(dut: Any, name: str) -> None:
@@ -57,7 +58,6 @@ def random_requests(rng: random.Random, base: int, count: int) -> list[tuple[int
 async def reads(dut: Any) -> None:
     """Random requests under random stalls on every channel, on both masters."""
     rng = random.Random(SEED)
-    dut._log.info("seed %d", SEED)
     await start(dut)
     for name in ("read", "fast"):
         memory = random_memory(rng, SIZE)
@@ -84,11 +84,11 @@ async def reads(dut: Any) -> None:
 
 @cocotb.test()
 async def read_rate(dut: Any) -> None:
-    """256 beats at a latency of 40 cycles take 256 cycles and what fills the pipe."""
+    """256 beats take 256 cycles and what fills the pipe, up to the latency that hides."""
     rng = random.Random(SEED)
     await start(dut)
     memory = random_memory(rng, SIZE)
-    for name, latency, offset in (("read", 40, 0), ("fast", 40, 0), ("fast", 100, 0),
+    for name, latency, offset in (("read", 46, 0), ("fast", 40, 0), ("fast", 109, 0),
                                   ("read", 40, 5)):  # fmt: skip
         server = cocotb.start_soon(slow_memory(dut, f"{name}_m_axi", dut.clk, memory, latency))
         await restart(dut, name, 0)
@@ -96,8 +96,7 @@ async def read_rate(dut: Any) -> None:
         words = [request(offset, 256), request(0, 0, stop=True)]
         cocotb.start_soon(requests.send(words, chances(rng, 0)))
         cycles = await cycles_of(dut.clk, beats.receive(256, chances(rng, 0)))
-        dut._log.info("%s: 256 beats in %d cycles at latency %d", name, cycles, latency)
-        assert cycles <= 256 + latency + 6
+        assert cycles <= 256 + latency + 5, f"{name}: {cycles} cycles at latency {latency}"
         await until_stopped(dut, name)
         server.cancel()
 
@@ -133,10 +132,10 @@ async def read_errors(dut: Any) -> None:
     pause([slave.ar_channel, slave.r_channel], rng, 0.2)
     watch = Watch(dut, "read_m_axi", dut.clk, False, MOST["read"])
     requests, beats = Stream(dut, "read_request"), Stream(dut, "read_beats")
-    words = [request(0, 40), request(100, 50), request(7, 3), request(0, 0, stop=True)]
-    right = beats_of(memory, 0, 40) + beats_of(memory, 100, 50) + beats_of(memory, 7, 3)
+    words = [request(0, 40), request(100, 50), request(300, 3), request(0, 0, stop=True)]
+    right = beats_of(memory, 0, 40) + beats_of(memory, 100, 50) + beats_of(memory, 300, 3)
     for first in (None, 0, 33, 39, 40, 77, 92, None):
-        place = None if first is None else ([*range(40), *range(100, 150), 7, 8, 9][first])
+        place = None if first is None else ([*range(40), *range(100, 150), 300, 301, 302][first])
         slave.faulty = range(0) if place is None else range(BEAT * place, BEAT * place + BEAT)
         await restart(dut, "read", 0)
         assert int(dut.read_error.value) == 0
@@ -250,8 +249,7 @@ async def write_rate(dut: Any) -> None:
     write_memory(dut, "write_m_axi", dut.clk, dut.rst, memory)
     await restart(dut, "write", 0)
     cycles = await cycles_of(dut.clk, write_run(dut, rng, [(0, 128)], 0))
-    dut._log.info("128 beats written in %d cycles", cycles)
-    assert cycles <= 128 + 45
+    assert cycles <= 128 + 30, f"{cycles} cycles"
 
 
 @cocotb.test()

@@ -62,7 +62,6 @@ class Fifo:
 async def fifo_random(dut: Any) -> None:
     """Every depth with every pair of stall rates, full and empty met again and again."""
     rng = random.Random(SEED)
-    dut._log.info("seed %d", SEED)
     await start(dut)
     for depth, width in FIFOS:
         fifo = Fifo(dut, depth, width)

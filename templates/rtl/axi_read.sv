@@ -8,8 +8,8 @@
 // that nobody took.
 // Errors: a response other than OKAY sets `error` until `restart`. The master asks for nothing more,
 // and that beat and all after it are zeros, as many as were requested: so a run still ends.
-// Rate: one beat per cycle while the memory answers within 16 * OUTSTANDING - 5 cycles.
-// Latency: 3 cycles beside the memory's, and one more where the FIFO is deeper than 64.
+// Rate: one beat per cycle while the memory answers within 16 * OUTSTANDING - 19 cycles.
+// Latency: 3 cycles beside the memory's, and one more where OUTSTANDING is above 4.
 module axi_read #(
     parameter int OUTSTANDING = 4,  // bursts of 16 beats that can be on their way
     parameter int ADDRESS_BITS = 28

