@@ -142,4 +142,3 @@ def beats_of(memory: bytes, beat: int, count: int) -> list[int]:
 def request(address: int, beats: int, stop: bool = False) -> int:
     """A ``dma_request``: members from bit 0 on, in their order."""
     return int(stop) | address << 1 | beats << 29
-

@@ -43,7 +43,10 @@ class Accelerator:
             channels = ["aw", "w", "b"] if written else ["ar", "r"]
             pause([getattr(slave, f"{channel}_channel") for channel in channels], rng, stall)
         self.bus = AxiLiteMaster(
-            AxiLiteBus.from_prefix(dut, "top_s_axi_control"), dut.top_ap_clk, dut.top_ap_rst_n, False
+            AxiLiteBus.from_prefix(dut, "top_s_axi_control"),
+            dut.top_ap_clk,
+            dut.top_ap_rst_n,
+            False,
         )
         lite = [self.bus.write_if.aw_channel, self.bus.write_if.w_channel,
                 self.bus.write_if.b_channel, self.bus.read_if.ar_channel,
@@ -246,7 +249,7 @@ async def errors(dut: Any) -> None:
     await top.arguments(count)
     for number, name in enumerate([*SOURCES, "output"], start=1):
         for broken in (True, False):
-            place = BEAT * (top.low(name) + 45)
+            place = BEAT * (top.low(name) + 55)
             top.slaves[name].faulty = range(place, place + BEAT) if broken else range(0)
             before = top.expected(instructions)
             await top.write(CTRL, START)

@@ -36,7 +36,9 @@ class Stream:
 
     def __init__(self, dut: Any, name: str) -> None:
         self.name, self.clock = name, dut.clk
-        self.data, self.vld, self.rdy = (getattr(dut, f"{name}_{p}") for p in ("data", "vld", "rdy"))
+        self.data, self.vld, self.rdy = (
+            getattr(dut, f"{name}_{p}") for p in ("data", "vld", "rdy")
+        )
 
     def moves(self) -> bool:
         """Whether a word moves at the next rising edge."""

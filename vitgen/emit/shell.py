@@ -58,18 +58,14 @@ def masters(engine: Engine) -> list[Master]:
         process = names[port.buffer]
         element = port.name.removeprefix(port.buffer)  # "", or the weight port's "_<p>"
         request, beats = (name.removesuffix("[]") + element for name in process.args[1:3])
-        found.append(
-            Master(port.name, port.written, request, beats, _OUTSTANDING[process.per])
-        )
+        found.append(Master(port.name, port.written, request, beats, _OUTSTANDING[process.per]))
     return found
 
 
 def core_streams(engine: Engine) -> list[str]:
     """Streams between the masters and ``vit_core``, which is instantiated with their ``_data``,
     ``_vld`` and ``_rdy``, ``clk`` and ``rst``; ``program_beats``, the first, among them."""
-    streams = [
-        name for master in masters(engine) for name in (master.request, master.beats)
-    ]
+    streams = [name for master in masters(engine) for name in (master.request, master.beats)]
     return [*streams[1:], "store_done"]
 
 
