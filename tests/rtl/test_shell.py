@@ -30,12 +30,6 @@ INSTANCES = [
     Instance("top", "vit_top", {}),
 ]  # fmt: skip
 
-MEMORY_TESTS = ["fifo_random", "fifo_fill", "fifo_full_rate", "ram_random"]
-AXI_TESTS = ["reads", "read_rate", "read_holds", "read_errors", "read_flush", "writes",
-             "write_reports", "write_rate", "write_errors"]  # fmt: skip
-TOP_TESTS = ["runs", "registers", "interrupts", "restarts", "errors", "illegal"]
-
-
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("shell")
@@ -50,19 +44,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("test", MEMORY_TESTS)
-def test_memory(bench: Path, test: str) -> None:
+def test_memories(bench: Path) -> None:
     fifos = ",".join(f"{depth}x{width}" for depth, width in FIFOS.items())
-    run("sim.shell_memory", bench, test, SEED=SEED, FIFOS=fifos, RAM="x".join(map(str, RAM)))
+    run("shell_memory", bench, SEED=SEED, FIFOS=fifos, RAM="x".join(map(str, RAM)))
 
 
-@pytest.mark.parametrize("test", AXI_TESTS)
-def test_axi(bench: Path, test: str) -> None:
-    run("sim.shell_axi", bench, test, SEED=SEED)
+def test_masters(bench: Path) -> None:
+    run("shell_axi", bench, SEED=SEED)
 
 
-@pytest.mark.parametrize("test", TOP_TESTS)
-def test_top(bench: Path, test: str) -> None:
+def test_top(bench: Path) -> None:
     places = [*registers.argument_registers(ENGINE), *registers.status_registers(ENGINE)]
     table = {register.name: (register.offset, register.width) for register in places}
-    run("sim.shell_top", bench, test, SEED=SEED, MAP=json.dumps(table))
+    run("shell_top", bench, SEED=SEED, MAP=json.dumps(table))
