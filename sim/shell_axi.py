@@ -54,7 +54,7 @@ def random_requests(rng: random.Random, base: int, count: int) -> list[tuple[int
     return [(rng.randint(0, beats - length), length) for length in lengths]
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def reads(dut: Any) -> None:
     """Random requests under random stalls on every channel, on both masters."""
     rng = random.Random(SEED)
@@ -82,7 +82,7 @@ async def reads(dut: Any) -> None:
             assert sum(n for _, n in watch.bursts) == len(expected)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def read_rate(dut: Any) -> None:
     """256 beats take 256 cycles and what fills the pipe, up to the latency that hides."""
     rng = random.Random(SEED)
@@ -101,7 +101,7 @@ async def read_rate(dut: Any) -> None:
         server.cancel()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def read_holds(dut: Any) -> None:
     """With nobody taking beats a master asks for what its FIFO holds and no more."""
     rng = random.Random(SEED + 1)
@@ -121,7 +121,7 @@ async def read_holds(dut: Any) -> None:
         await until_stopped(dut, name)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def read_errors(dut: Any) -> None:
     """Beats before an error are right, that one and all after are zeros, all arrive; a restart
     forgets the error."""
@@ -151,7 +151,7 @@ async def read_errors(dut: Any) -> None:
             assert sum(n for _, n in watch.bursts) <= 64
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def read_flush(dut: Any) -> None:
     """Beats that nobody took before the stop are gone after the restart."""
     rng = random.Random(SEED + 3)
@@ -192,7 +192,7 @@ async def write_run(
     return words
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def writes(dut: Any) -> None:
     """Random requests under random stalls; nothing else in memory changes."""
     rng = random.Random(SEED + 4)
@@ -215,7 +215,7 @@ async def writes(dut: Any) -> None:
         assert int(dut.write_error.value) == 0 and watch.open == 0
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def write_reports(dut: Any) -> None:
     """``done`` comes after the last response: memory holds the beats by then."""
     rng = random.Random(SEED + 5)
@@ -240,7 +240,7 @@ async def write_reports(dut: Any) -> None:
     await until_stopped(dut, "write")
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def write_rate(dut: Any) -> None:
     """128 beats leave in 128 cycles and a few where the memory takes one per cycle."""
     rng = random.Random(SEED + 6)
@@ -252,7 +252,7 @@ async def write_rate(dut: Any) -> None:
     assert cycles <= 128 + 30, f"{cycles} cycles"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def write_errors(dut: Any) -> None:
     """After an error no burst begins, every request is still taken, reported and ended."""
     rng = random.Random(SEED + 7)

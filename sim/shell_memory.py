@@ -58,7 +58,7 @@ class Fifo:
         await self.cycle(None, False)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def fifo_random(dut: Any) -> None:
     """Every depth with every pair of stall rates, full and empty met again and again."""
     rng = random.Random(SEED)
@@ -75,7 +75,7 @@ async def fifo_random(dut: Any) -> None:
         await fifo.drain()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def fifo_fill(dut: Any) -> None:
     """Filled to the last place without a pop, then drained in as many cycles as words."""
     rng = random.Random(SEED + 1)
@@ -90,7 +90,7 @@ async def fifo_fill(dut: Any) -> None:
         await fifo.drain()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def fifo_full_rate(dut: Any) -> None:
     """A word in and a word out in every cycle, empty and with all places but one taken."""
     rng = random.Random(SEED + 2)
@@ -105,7 +105,7 @@ async def fifo_full_rate(dut: Any) -> None:
             await fifo.drain()
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def ram_random(dut: Any) -> None:
     """Reads with stalls beside writes; a read sees what was written in cycles before its own."""
     depth, width = RAM

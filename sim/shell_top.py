@@ -127,7 +127,7 @@ async def make(dut: Any, seed: int, stall: float = 0.0) -> Accelerator:
     return found
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def runs(dut: Any) -> None:
     """Programs one after the other under stalls, each compared with memory byte by byte."""
     top = await make(dut, SEED)
@@ -152,7 +152,7 @@ async def runs(dut: Any) -> None:
         assert all(watch.open == 0 for watch in top.watches.values())
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def registers(dut: Any) -> None:
     """Arguments byte by byte, words that do not exist, words that cannot be written."""
     top = await make(dut, SEED + 1, 0.3)
@@ -178,7 +178,7 @@ async def registers(dut: Any) -> None:
             assert int(port) == int.from_bytes(memory[offset : offset + width // 8], "little")
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def interrupts(dut: Any) -> None:
     """Enables, the status that toggles where a 1 is written, and the output."""
     top = await make(dut, SEED + 2)
@@ -219,7 +219,7 @@ async def interrupts(dut: Any) -> None:
     assert await state() == (1, 0)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def restarts(dut: Any) -> None:
     """auto_restart runs again until it is cleared; ap_start outside of byte 0 does nothing."""
     top = await make(dut, SEED + 3)
@@ -240,7 +240,7 @@ async def restarts(dut: Any) -> None:
     assert len(top.watches["program"].bursts) >= 4
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def errors(dut: Any) -> None:
     """Each master's error has its bit, the run ends all the same, the next run is clean."""
     top = await make(dut, SEED + 4)
@@ -267,7 +267,7 @@ async def errors(dut: Any) -> None:
     assert await top.read(MAP["status"][0]) == 1 << 8
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=300, timeout_unit="us")
 async def illegal(dut: Any) -> None:
     """No instructions, and instructions behind the one that stops."""
     top = await make(dut, SEED + 5)

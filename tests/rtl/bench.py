@@ -92,5 +92,5 @@ def run(module: str, place: Path, **values: str) -> None:
         )
     except SystemExit:  # what the runner makes of a failure
         raise AssertionError(f"{values}\n{log.read_text()}") from None
-    tests = (ROOT / "sim" / f"{module}.py").read_text().count("@cocotb.test()")
+    tests = (ROOT / "sim" / f"{module}.py").read_text().count("@cocotb.test(")
     assert get_results(results) == (tests, 0)
