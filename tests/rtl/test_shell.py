@@ -30,6 +30,7 @@ INSTANCES = [
     Instance("top", "vit_top", {}),
 ]  # fmt: skip
 
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("shell")
