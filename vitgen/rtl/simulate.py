@@ -44,7 +44,7 @@ class Memory:
     ----------
     latency : cycles from the address of a burst to its first beat, and from a last beat written to
         its completion.
-    outstanding : bursts of a port under way.
+    outstanding, weight_outstanding : bursts of a port under way, and of one for weights.
     burst : beats of a burst.
     port_bytes : most that a port moves per cycle and direction.
     all_bytes : most that all ports move per cycle.
@@ -52,6 +52,7 @@ class Memory:
 
     latency: int = 64
     outstanding: int = 4
+    weight_outstanding: int = 8
     burst: int = 16
     port_bytes: float = 16.0
     all_bytes: float = 1e6
@@ -167,8 +168,8 @@ class Simulation:
         )  # fmt: skip
         dram = memory or Memory()
         settings = (
-            dram.latency, dram.outstanding, dram.burst, dram.port_bytes, dram.all_bytes, stall, seed,
-            patience, *window,
+            dram.latency, dram.outstanding, dram.weight_outstanding, dram.burst, dram.port_bytes,
+            dram.all_bytes, stall, seed, patience, *window,
         )  # fmt: skip
         self._say(f"settings {' '.join(map(str, settings))}")
         self._put("params", program.params.tobytes())
