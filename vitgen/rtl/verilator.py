@@ -74,7 +74,7 @@ def find_verilator() -> Verilator:
 
 
 def _run(
-    command: Sequence[str], root: Path | None, place: Path, jobs: bool = False
+    command: Sequence[str], root: Path | None, place: Path
 ) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ)
     if root is not None:
