@@ -121,6 +121,21 @@ def test_simulated_cycles_replace_the_estimate(make_deit):
     assert report["cycles"]["rtl"] == 3_000_000 != report["cycles"]["estimated"]
 
 
+def test_simulated_cycles_by_layer(make_deit, deit):
+    """What the simulation counted of an op is its layer's; control is the program's."""
+    names = [layer["name"] for layer in deit["layers"] if layer["name"] != "program"]
+    by_op = {name: 100_000 + i for i, name in enumerate(names)}
+    by_op |= {"set_tokens.0": 100, "set_tokens.1": 10, "stop": 1}
+    level = {**EXACT, "cycles": sum(by_op.values()), "cycles_by_op": by_op, "instructions": []}
+    report = make_deit(verification={"rtl": level})
+    for layer in report["layers"]:
+        want = 111 if layer["name"] == "program" else by_op[layer["name"]]
+        assert layer["cycles"]["rtl"] == want
+    assert report["verification"]["rtl"] == {**EXACT, "cycles": level["cycles"]}
+    with pytest.raises(ValueError, match="simulated cycles of layers"):
+        make_deit(verification={"rtl": {**level, "cycles": level["cycles"] + 1}})
+
+
 def test_synthesis_stands_beside_the_estimate(make_deit):
     report = make_deit(synthesis={"lut": 250_000})
     assert report["resources"]["lut"]["synthesized"] == 250_000

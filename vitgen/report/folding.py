@@ -98,16 +98,22 @@ def fold_items(items: Iterable[Mapping[str, Any]]) -> list[tuple[str, dict[str, 
 
 
 def heaviest(layers: Sequence[Mapping[str, Any]], most: int = 5) -> list[dict[str, Any]]:
-    """The layers that take most cycles; equal layers of different blocks count as one, ``times``."""
+    """The layers that take most cycles; equal layers of different blocks count as one, ``times``.
+
+    ``rtl`` are their simulated cycles, None where none were counted.
+    """
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for layer in layers:
         found = BLOCK.match(layer["name"])
         name = layer["name"] if not found else f"blocks.*.{layer['name'][found.end() :]}"
         entry = groups.setdefault(
             (name, layer["bound"]),
-            {"name": name, "bound": layer["bound"], "times": 0, "cycles": 0, "share": 0.0},
+            {"name": name, "bound": layer["bound"], "times": 0, "cycles": 0, "share": 0.0,
+             "rtl": None},
         )
         entry["times"] += 1
         entry["cycles"] += layer["cycles"]["estimated"]
         entry["share"] += layer["share"]
+        if layer["cycles"]["rtl"] is not None:
+            entry["rtl"] = (entry["rtl"] or 0) + layer["cycles"]["rtl"]
     return sorted(groups.values(), key=lambda entry: -entry["cycles"])[:most]

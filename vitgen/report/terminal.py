@@ -145,12 +145,17 @@ def _resources(report: Mapping[str, Any], blocks: bool) -> Table:
 def _layers(report: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("\nheaviest layers")
-    for title in ("times", "cycles", "share"):
+    simulated = report["cycles"]["rtl"] is not None
+    titles = ["times", "cycles", "share"]
+    if simulated:
+        titles[1:2] = ["estimated", "RTL"]
+    for title in titles:
         table.add_column(f"\n{title}", justify="right")
     table.add_column("\nlimited by")
     for entry in heaviest(report["layers"]):
+        rtl = [count(entry["rtl"])] if simulated else []
         table.add_row(
-            Text(entry["name"]), count(entry["times"]), count(entry["cycles"]),
+            Text(entry["name"]), count(entry["times"]), count(entry["cycles"]), *rtl,
             percent(entry["share"]), Text(entry["bound"]),
         )  # fmt: skip
     return table

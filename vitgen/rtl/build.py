@@ -44,7 +44,7 @@ def require_tools() -> None:
     find_compiler()
 
 
-def harness(engine: Engine, core: Core) -> dict[str, str]:
+def harness(engine: Engine, core: Core, hierarchical: bool) -> dict[str, str]:
     """``harness.cpp`` and ``core.vlt``, to be compiled beside the files of a core."""
     readers = []
     for port in core.ports:
@@ -58,7 +58,7 @@ def harness(engine: Engine, core: Core) -> dict[str, str]:
         "instruction_beats": isa.INSTRUCTION_BEATS,
     }
     text = render("rtl/harness.cpp.j2", values, design_digest(engine), "c++").decode()
-    blocks = f'hier_block -module "{GROUP}"\n' if engine.groups > 1 else ""
+    blocks = f'hier_block -module "{GROUP}"\n' if hierarchical else ""
     return {"harness.cpp": text, "core.vlt": _VISIBLE + blocks}
 
 
@@ -90,8 +90,9 @@ def build_simulation(
     require_tools()
     if core is None:
         core = stitch(engine, modules or process_modules(engine, cache=cache))
-    files = {**core.files, **support_files(), **harness(engine, core)}
-    options = ["--hierarchical"] if engine.groups > 1 else []
+    hierarchical = engine.groups > 1 and not waveforms
+    files = {**core.files, **support_files(), **harness(engine, core, hierarchical)}
+    options = ["--hierarchical"] if hierarchical else []
     if waveforms:
         options += ["--trace-fst"]
     return verilator.build(files, top=CORE, options=options, cache=cache)

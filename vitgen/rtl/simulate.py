@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from vitgen.boards import Board
 from vitgen.csim.loader import SimulationFailed
+from vitgen.design import netlist
 from vitgen.design.engine import Engine
 from vitgen.design.isa import (
     INSTRUCTION_BEATS,
@@ -42,7 +44,7 @@ class Memory:
     ----------
     latency : cycles from the address of a burst to its first beat, and from a last beat written to
         its completion.
-    outstanding : bursts of a port under way.
+    outstanding, weight_outstanding : bursts of a port under way, and of one for weights.
     burst : beats of a burst.
     port_bytes : most that a port moves per cycle and direction.
     all_bytes : most that all ports move per cycle.
@@ -50,6 +52,7 @@ class Memory:
 
     latency: int = 64
     outstanding: int = 4
+    weight_outstanding: int = 8
     burst: int = 16
     port_bytes: float = 16.0
     all_bytes: float = 1e6
@@ -165,8 +168,8 @@ class Simulation:
         )  # fmt: skip
         dram = memory or Memory()
         settings = (
-            dram.latency, dram.outstanding, dram.burst, dram.port_bytes, dram.all_bytes, stall, seed,
-            patience, *window,
+            dram.latency, dram.outstanding, dram.weight_outstanding, dram.burst, dram.port_bytes,
+            dram.all_bytes, stall, seed, patience, *window,
         )  # fmt: skip
         self._say(f"settings {' '.join(map(str, settings))}")
         self._put("params", program.params.tobytes())
@@ -314,23 +317,45 @@ def _refuse(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> None:
 
 def _deadlock(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> str:
     read = len(record["program"]) // INSTRUCTION_BEATS
-    where = "dispatch has read no instruction"
+    lines = [f"Deadlock: no word has moved since cycle {record['last_move']}; "]
     if read:
         last = chosen[read - 1]
-        kind = Opcode(last.fields["opcode"]).name
-        where = f"dispatch is at instruction {read - 1} of {len(chosen)} ({kind} {last.op})"
-    lines = [
-        f"Deadlock: no word has moved since cycle {record['last_move']}; {where}.",
-    ]
-    awaited = [n for n in record["awaited"] if not n.split()[0].endswith("_command")]
+        lines[0] += f"dispatch is at instruction {read - 1} of {len(chosen)} "
+        lines[0] += f"({last.opcode.name} {last.op})."
+        for source, wanted in last.waits.items():
+            stream = DONE_STREAMS[source]
+            found = [len(c) for name, c in record["events"].items() if name.split()[0] == stream]
+            if min(found) < wanted:
+                lines.append(f"  it waits for {stream}: {min(found)} of {wanted} have come")
+    else:
+        lines[0] += "dispatch has read no instruction."
     for title, names in (
         ("full, and more is offered", record["full"]),
         ("offered, but not taken", record["offered"]),
-        ("empty, but awaited", awaited),
+        # Processes made of C++ are ready only when something is offered: these are the others.
+        ("empty, but awaited", record["awaited"]),
     ):
         if names:
-            lines.append(f"  {title}: {', '.join(_folded(dict.fromkeys(names, 0)))}")
+            counts = {name: record["held"].get(name, 0) for name in names}
+            lines.append(f"  {title}:")
+            lines += [
+                f"    {stream}, {count} words{_ends(stream)}"
+                for stream, count in _folded(counts, max).items()
+            ]
     return "\n".join(lines)
+
+
+def _ends(stream: str) -> str:
+    """The processes at the ends of a stream, for a report."""
+    name = re.sub(r"(_\d+)?(\[.*\])?$", "", stream)
+    ends = [
+        process.args[0].removesuffix("[]").removesuffix("_command")
+        if process.function == "bank_write"
+        else process.function
+        for process in netlist.processes()
+        if name in [argument.removesuffix("[]") for argument in process.args]
+    ]
+    return f" ({' and '.join(ends)})" if ends else ""
 
 
 def _folded(values: Mapping[str, int], join: Callable[[list[int]], int] = sum) -> dict[str, int]:

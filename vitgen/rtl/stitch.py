@@ -46,8 +46,6 @@ class _Scope:
     ports: list[str] = field(default_factory=list)
     body: list[str] = field(default_factory=list)
     wires: dict[str, int] = field(default_factory=dict)
-    driven: set[str] = field(default_factory=set)
-    read: set[str] = field(default_factory=set)
 
     def port(self, name: str, width: int, sends: bool) -> None:
         forward, back = ("output", "input") if sends else ("input", "output")
@@ -97,7 +95,6 @@ class _Stitcher:
         self.outside: list[Port] = []
         self.widths: dict[str, int] = {}
         self.sides: dict[str, dict[bool, Process]] = {}
-        self._bank_reader: dict[str, tuple[Process, Channel]] = {}
         for process in self.processes:
             self._survey(process)
 
@@ -239,12 +236,9 @@ class _Stitcher:
                 continue
             bank, _, _ = re.sub(r"_\d+(?=_(rd|wr)$)", "", name).rpartition("_")
             net = f"{name.rpartition('_')[0]}_{side}"
-            if scope is self.core:
-                scope.wire(net, channel.width)
-                if name == f"{bank}_0_rd":
-                    self.group.port(f"{bank}_{side}", channel.width, not channel.sends)
-            else:
-                scope.wire(net, channel.width)
+            scope.wire(net, channel.width)
+            if scope is self.core and name == f"{bank}_0_rd":
+                self.group.port(f"{bank}_{side}", channel.width, not channel.sends)
             links += _same(channel.name, net)
         return links
 

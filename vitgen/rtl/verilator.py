@@ -25,7 +25,7 @@ _ADVICE = (
     "RTL simulation works without."
 )
 # The package's makefile knows no option that includes a precompiled header.
-_MAKE = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
+_MAKE = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
 _FIRST_ERROR = re.compile(r"^.*(?:%Error|\berror:).*$", re.MULTILINE)
 
 
@@ -74,7 +74,7 @@ def find_verilator() -> Verilator:
 
 
 def _run(
-    command: Sequence[str], root: Path | None, place: Path, jobs: bool = False
+    command: Sequence[str], root: Path | None, place: Path
 ) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ)
     if root is not None:
