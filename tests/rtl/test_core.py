@@ -15,7 +15,8 @@ from vitgen.design.engine import Engine
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import Source
 from vitgen.design.needs import needs_of
-from vitgen.design.program import Program, build_program
+from vitgen.design.program import Program
+from vitgen.design.schedule import build_program
 from vitgen.emit import emit_hls
 from vitgen.ir import Graph
 from vitgen.rtl.build import build_simulation
