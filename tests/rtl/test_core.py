@@ -82,7 +82,7 @@ def test_equals_the_reference(simulation, shape, seed, stall, latency, sizes):
     """Step by step and whole, image after image, without a reset."""
     engine, built = simulation(shape)
     graph = graph_of(seed, **sizes)
-    memory = Memory(latency, outstanding=1 + seed % 4, weight_outstanding=1 + seed % 3)
+    memory = Memory(latency, outstanding=1 + seed % 4)
     with Simulation(
         built, engine, build_program(graph, engine), memory=memory, stall=stall, seed=seed
     ) as device:

@@ -12,6 +12,11 @@ from enum import Enum
 from vitgen.design.engine import BURST_DEPTH, COMMAND_DEPTH, WORD_DEPTH, Engine
 from vitgen.design.isa import DONE_DEPTH
 
+BURST_BEATS = 16
+READ_BURSTS = 8
+WRITE_BURSTS = 4
+"""DRAM bursts of a port that can be on their way: 128 beats cover a latency of 100 cycles."""
+
 
 class Per(Enum):
     """How often a process or stream exists."""

@@ -14,6 +14,7 @@ from vitgen.design.engine import (
     POT_CODE_BITS,
     Engine,
 )
+from vitgen.design.netlist import BURST_BEATS, READ_BURSTS, WRITE_BURSTS
 from vitgen.emit import wiring
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render
@@ -22,11 +23,10 @@ _FIRST = ("config.h", "types.h", "instruction.h", "commands.h", "process.h")
 _TOP = ("vit_top.h", "vit_top.cpp", "testbench.cpp")
 _ARRAYS = {"dsp48": "array.h", "hls": "array_hls.h"}
 
-# What a DRAM controller behind a 128-bit HP port returns at 150 to 300 MHz, in clock cycles; bursts
-# outstanding cover it: 16 beats * 4 = 64.
+# What a DRAM controller behind a 128-bit HP port returns at 150 to 300 MHz, in clock cycles.
 _AXI_LATENCY = 64
-_AXI_READ = "max_read_burst_length=16 num_read_outstanding=4"
-_AXI_WRITE = "max_write_burst_length=16 num_write_outstanding=4"
+_AXI_READ = f"max_read_burst_length={BURST_BEATS} num_read_outstanding={READ_BURSTS}"
+_AXI_WRITE = f"max_write_burst_length={BURST_BEATS} num_write_outstanding={WRITE_BURSTS}"
 
 
 def design_digest(engine: Engine) -> str:

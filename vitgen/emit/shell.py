@@ -6,7 +6,7 @@ from typing import Any
 
 from vitgen.design import isa, netlist
 from vitgen.design.engine import Engine
-from vitgen.design.netlist import Per
+from vitgen.design.netlist import READ_BURSTS, WRITE_BURSTS
 from vitgen.emit import registers, wiring
 from vitgen.emit.hls import design_digest
 from vitgen.emit.plan import BuildPlan
@@ -20,9 +20,6 @@ RENDERED_FILES = ("control.sv", "vit_top.sv")
 
 ADDRESS_BITS = 28
 """Bits of the address and of the length in a request to a master, both in beats (dram_address_t)."""
-
-_OUTSTANDING = {Per.ACCELERATOR: 4, Per.PORT: 8}
-"""Bursts on their way per master: weights are wanted in every cycle, whatever the memory's latency."""
 
 _PORT = re.compile(r"^\s*(input|output) \w+ (\[\d+:\d+\] )?m_axi_(\w+)", re.MULTILINE)
 _LITE_PORT = re.compile(r"^\s*(?:input|output) wire (?:\[.*?\] )?s_axi_(\w+)", re.MULTILINE)
@@ -57,8 +54,9 @@ def masters(engine: Engine) -> list[Master]:
     for port in wiring.ports(engine):
         process = names[port.buffer]
         element = port.name.removeprefix(port.buffer)  # "", or the weight port's "_<p>"
+        bursts = WRITE_BURSTS if port.written else READ_BURSTS
         request, beats = (name.removesuffix("[]") + element for name in process.args[1:3])
-        found.append(Master(port.name, port.written, request, beats, _OUTSTANDING[process.per]))
+        found.append(Master(port.name, port.written, request, beats, bursts))
     return found
 
 

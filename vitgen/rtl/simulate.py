@@ -26,6 +26,7 @@ from vitgen.design.isa import (
     Route,
     encode_program,
 )
+from vitgen.design.netlist import BURST_BEATS, READ_BURSTS
 from vitgen.design.packing import BEAT_BYTES, unpack_lanes, unpack_logits
 from vitgen.design.program import Program
 from vitgen.emit.wiring import DONE_STREAMS
@@ -44,16 +45,15 @@ class Memory:
     ----------
     latency : cycles from the address of a burst to its first beat, and from a last beat written to
         its completion.
-    outstanding, weight_outstanding : bursts of a port under way, and of one for weights.
+    outstanding : bursts of a reading port under way.
     burst : beats of a burst.
     port_bytes : most that a port moves per cycle and direction.
     all_bytes : most that all ports move per cycle.
     """
 
     latency: int = 64
-    outstanding: int = 4
-    weight_outstanding: int = 8
-    burst: int = 16
+    outstanding: int = READ_BURSTS
+    burst: int = BURST_BEATS
     port_bytes: float = 16.0
     all_bytes: float = 1e6
 
@@ -168,7 +168,7 @@ class Simulation:
         )  # fmt: skip
         dram = memory or Memory()
         settings = (
-            dram.latency, dram.outstanding, dram.weight_outstanding, dram.burst, dram.port_bytes,
+            dram.latency, dram.outstanding, dram.burst, dram.port_bytes,
             dram.all_bytes, stall, seed, patience, *window,
         )  # fmt: skip
         self._say(f"settings {' '.join(map(str, settings))}")

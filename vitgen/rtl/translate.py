@@ -209,6 +209,8 @@ class Translator:
             value = values[0]
             negative = nodes.binary("slt", value, nodes.literal(0, value.width), 1)
             return nodes.choose(negative, nodes.unary("neg", value), value)
+        if kind == "bitreverse":
+            return nodes.unary("reverse", values[0])
         if kind in ("fshl", "fshr"):
             return self._funnel(made, kind, values)
         raise self.function.refusal(made, f"the function {made.detail[1:]} is not understood",
