@@ -76,7 +76,7 @@ def build_simulation(
     ----------
     modules : in the place of those of the engine's C++.
     core : in the place of the stitched one.
-    waveforms : whether runs can write ``core.fst``.
+    waveforms : whether runs can write ``core.vcd``.
     cache : directory of results.
 
     Returns
@@ -94,5 +94,5 @@ def build_simulation(
     files = {**core.files, **support_files(), **harness(engine, core, hierarchical)}
     options = ["--hierarchical"] if hierarchical else []
     if waveforms:
-        options += ["--trace-fst"]
+        options += ["--trace-vcd"]
     return verilator.build(files, top=CORE, options=options, cache=cache)

@@ -141,7 +141,7 @@ class Simulation:
     stall : percent of the cycles in which a port of the core is held back at random.
     seed : of the stalls, and of what registers and memories hold at first.
     patience : cycles without any transfer that are a deadlock.
-    waveform : ``core.fst`` is written into this directory, if the simulation was built for it.
+    waveform : ``core.vcd`` is written into this directory, if the simulation was built for it.
     window : first and last cycle of the waveform, in every run.
     """
 
