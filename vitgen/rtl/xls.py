@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitgen.errors import VitgenError
+from vitgen.rtl.interface import Channel, Ram
 from vitgen.rtl.translate import Translation
 
 _ADVICE = "Install it: pip install 'xls-python==0.1.9934'."
@@ -22,14 +23,20 @@ class Scheduled:
     verilog : SystemVerilog text.
     interval : clock cycles between activations.
     stages : of the pipeline.
-    registers : bits of the state.
+    state_bits : flip-flops that hold what one activation leaves to the next.
+    channels : ready/valid ports of the module.
+    rams : memories that belong beside the module, between their channels (``process_ram.sv``).
+    bank_widths : bits of a word of every bank and RAM, by name.
     """
 
     name: str
     verilog: str
     interval: int
     stages: int
-    registers: int
+    state_bits: int
+    channels: tuple[Channel, ...]
+    rams: tuple[Ram, ...]
+    bank_widths: dict[str, int]
 
 
 def _load() -> Any:
@@ -40,7 +47,7 @@ def _load() -> Any:
     return c_api
 
 
-def schedule(process: Translation, stages: int, interval: int = 1) -> Scheduled:
+def schedule(process: Translation, stages: int = 8, interval: int = 1) -> Scheduled:
     """Optimises, schedules and generates.
 
     Parameters
@@ -77,4 +84,7 @@ def schedule(process: Translation, stages: int, interval: int = 1) -> Scheduled:
     verilog = result.get_verilog_text() if hasattr(result, "get_verilog_text") else (
         result.verilog_text
     )
-    return Scheduled(process.name, verilog, interval, stages, process.state_bits)
+    return Scheduled(
+        process.name, verilog, interval, stages, process.state_bits, process.channels, process.rams,
+        process.bank_widths,
+    )  # fmt: skip
