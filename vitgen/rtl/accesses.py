@@ -2,7 +2,6 @@
 
 import re
 
-from vitgen.errors import VitgenError
 from vitgen.rtl.flow import Flow
 from vitgen.rtl.interface import Memory, Registers
 from vitgen.rtl.llvm import Function, Instruction, width_of
@@ -32,9 +31,6 @@ class Accesses:
         self.memories: dict[str, Memory] = {}
         self._collect(rams)
 
-    def _refuse(self, instruction: Instruction, what: str, instead: str) -> VitgenError:
-        return VitgenError(f"{self.function.name}: {what}: {instruction.text}", instead)
-
     def _collect(self, rams: frozenset[str]) -> None:
         for block in self.flow.order:
             for made in self.flow.blocks[block].instructions:
@@ -61,7 +57,7 @@ class Accesses:
             return
         bits_needed = 8 * array.step * array.count
         if bits_needed > _LARGEST_REGISTERS:
-            raise self._refuse(
+            raise self.function.refusal(
                 made, f"the local array {made.name[1:]} would be {bits_needed} bits of registers",
                 "Make it a RAM: #pragma HLS bind_storage variable=... type=ram_2p.",
             )  # fmt: skip
@@ -76,10 +72,10 @@ class Accesses:
         if key not in self.registers:
             name = re.sub(r"\W", "_", array.name[1:])
             element = f"array_{name}_{member}"
-            self.registers[key] = Registers(element, width, array.count, array, member)
+            self.registers[key] = Registers(element, width, array.count, array, member, made)
         registers = self.registers[key]
         if registers.width != width:
-            raise self._refuse(
+            raise self.function.refusal(
                 made, f"accesses of {registers.width} and of {width} bits to one array",
                 "Read and write whole elements of arrays.",
             )  # fmt: skip
@@ -90,10 +86,10 @@ class Accesses:
         ends: dict[str, int] = {}
         for root, member in sorted(self.registers):
             if member < ends.get(root, 0):
-                raise VitgenError(
-                    f"{self.function.name}: the array {root[1:]} is accessed in parts.",
+                raise self.function.refusal(
+                    self.registers[root, member].first, f"the array {root[1:]} is accessed in parts",
                     "Read and write whole elements of arrays.",
-                )
+                )  # fmt: skip
             ends[root] = member + -(-self.registers[root, member].width // 8)
 
     def _sort(self, made: Instruction, block: str) -> None:
@@ -111,7 +107,7 @@ class Accesses:
                     registers.stores.append(access)
             elif root in self.function.numbers:
                 if made.op == "store" or self.flow.order.index(block):
-                    raise self._refuse(made, "a parameter that is a number is used in a loop",
+                    raise self.function.refusal(made, "a parameter that is a number is used in a loop",
                                             "Copy it to a constant first.")  # fmt: skip
                 self.reads.setdefault(f"{root}#0", []).append(access)
             elif root in self.function.parameters or root in self.memories:
@@ -121,13 +117,13 @@ class Accesses:
                     memory = self.memories[root] = Memory(root[1:], width, None)
                 (memory.loads if made.op == "load" else memory.stores).append(access)
             elif root not in self.function.tables or made.op == "store":
-                raise self._refuse(made, "memory that is no stream, bank or local array",
+                raise self.function.refusal(made, "memory that is no stream, bank or local array",
                                         "Use parameters and local arrays only.")  # fmt: skip
 
     def stream(self, made: Instruction, choice: Choice) -> str:
         place = choice.place
         if place.terms or place.offset % STREAM_BYTES or choice.conditions:
-            raise self._refuse(made, "a stream chosen at run time",
+            raise self.function.refusal(made, "a stream chosen at run time",
                                     "Unroll the loop over the streams, test inside.")  # fmt: skip
         return f"{place.root}#{place.offset // STREAM_BYTES}"
 
@@ -138,7 +134,7 @@ class Accesses:
                 if first.instruction is second.instruction:
                     continue  # the two ways of one selection
                 if not flow.exclusive(first.block, second.block):
-                    raise self._refuse(
+                    raise self.function.refusal(
                         second.instruction,
                         f"two accesses of one {what} ({first.choice.place.root[1:]}) in one step",
                         "Access it once per iteration of a pipelined loop.",

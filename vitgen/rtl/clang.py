@@ -21,7 +21,7 @@ _ADVICE = "Install one: pip install 'ziglang~=0.17.1', or a system clang of vers
 # O1 with complete unrolling and no vectors, jump tables or lookup tables leaves integers, selects and
 # branches. What has no `static` is inlined by the keyword itself: at O1 nothing else would be.
 _FLAGS = (
-    "-std=c++17", "-ffreestanding", "-nostdinc++", "-O1", "-g0", "-w",
+    "-std=c++17", "-ffreestanding", "-nostdinc++", "-O1", "-gline-tables-only", "-w",
     "-fno-vectorize", "-fno-slp-vectorize", "-fno-exceptions", "-fno-jump-tables",
     "-fno-stack-protector", "-fno-discard-value-names",
     "-mllvm", "-unroll-threshold=100000000", "-mllvm", "-switch-to-lookup=false",
@@ -30,7 +30,7 @@ _FLAGS = (
     "-Dinline=__attribute__((always_inline)) inline",
 )  # fmt: skip
 
-_PIPELINE = re.compile(r"#pragma\s+HLS\s+pipeline\s+II=(\d+)")
+_PIPELINE = re.compile(r"#pragma\s+HLS\s+pipeline\b(?![^\n]*\boff\b)(?:[^\n]*?\bII\s*=\s*(\d+))?[^\n]*", re.IGNORECASE)
 _OUTER = re.compile(r"while \(true\) \{")
 _UNIT = "unit.cpp"
 
@@ -70,8 +70,9 @@ def prepare(text: str) -> str:
 
     A mark cannot be duplicated: it keeps the optimizer from splitting a pipelined loop, and from
     reading the next command at the end of the command before, which would hold back its results.
+    Lines keep their numbers. Without an II the pragma asks for 1, as in Vitis.
     """
-    text = _PIPELINE.sub(r"vitgen_pipeline(\1);", text)
+    text = _PIPELINE.sub(lambda found: f"vitgen_pipeline({found[1] or 1});", text)
     return _OUTER.sub("while (true) { vitgen_pipeline(0);", text)
 
 

@@ -6,7 +6,6 @@ activation of the generated process runs one step, from a cut to the next; which
 
 from dataclasses import dataclass
 
-from vitgen.errors import VitgenError
 from vitgen.rtl.llvm import Block, Function, Value
 
 
@@ -55,7 +54,7 @@ def edges_of(block: Block, start: str) -> list[Edge]:
         return [Edge(block.name, start)]
     if last.op == "unreachable":
         return []
-    raise VitgenError(f"A block ends with an LLVM instruction that is not understood: {last.text}")
+    raise AssertionError(f"the reader lets no block end like this: {last.text}")
 
 
 class Flow:
@@ -118,6 +117,10 @@ class Flow:
                 active.add(edge.target)
                 stack.append((edge.target, iter(self.edges[edge.target])))
         return back, done[::-1]
+
+    def place(self, block: str) -> int:
+        """Where in :attr:`order` a block is."""
+        return self._index[block]
 
     def leads_to(self, first: str, second: str) -> bool:
         """Whether one step can run ``first`` and later ``second``."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from vitgen.rtl.llvm import Instruction
 from vitgen.rtl.memory import Access, Array, Choice
 from vitgen.rtl.nodes import Node, bits
 
@@ -61,6 +62,7 @@ class Registers:
     count: int
     array: Array
     member: int  # its first byte in an element
+    first: Instruction  # that accesses it
     stores: list[Access] = field(default_factory=list)
     versions: list[Node] = field(default_factory=list)
 

@@ -17,6 +17,9 @@ _FLAGS = frozenset(
     ("nsw", "nuw", "exact", "inbounds", "disjoint", "nneg", "samesign", "nusw", "tail", "musttail",
      "notail", "noundef", "nonnull", "volatile", "zeroext", "signext")
 )  # fmt: skip
+OWN_HEADERS = frozenset(("ap_int.h", "hls_stream.h", "vitgen_structs.h"))
+"""Headers of the open road: a line of theirs tells a user nothing."""
+
 _NAME = r'(?:[\w.$-]+|"[^"]+")'
 _TOKEN = re.compile(rf'\[\s*\d+ x [^\[\]]+\]|[%@]{_NAME}|[\w.$-]+|[\[\](),=*{{}}]')
 
@@ -44,6 +47,7 @@ class Instruction:
     detail : predicate of an icmp, source type of a getelementptr, callee, type of an alloca.
     volatile : whether a load or store is one of a port.
     text : for messages.
+    where : the metadata that says which line it is of, "" where nothing does.
     """
 
     op: str
@@ -54,6 +58,7 @@ class Instruction:
     detail: str = ""
     volatile: bool = False
     text: str = ""
+    where: str = ""
 
 
 @dataclass
@@ -84,6 +89,7 @@ class Function:
     blocks : from the entry on.
     tables : constant arrays by name.
     structs : bodies of named struct types.
+    metadata : bodies of numbered metadata, among them the lines of the source.
     """
 
     name: str
@@ -92,6 +98,34 @@ class Function:
     blocks: list[Block]
     tables: dict[str, Table]
     structs: dict[str, str]
+    metadata: dict[str, str]
+
+    def line_of(self, made: Instruction) -> str:
+        """``file:line`` of the emitted source that an instruction comes from, "" if unknown.
+
+        What a class of ours does inline counts to the line that uses it.
+        """
+        found, location = "", made.where
+        while location:
+            body = self.metadata[location]
+            file = self._file_of(_reference(body, "scope"))
+            line = re.search(r"\bline: (\d+)", body)
+            found = f"{file}:{line[1] if line else 0}"
+            if file not in OWN_HEADERS:
+                return found
+            location = _reference(body, "inlinedAt")
+        return found
+
+    def refusal(self, made: Instruction, what: str, instead: str) -> VitgenError:
+        """An error about an instruction: line, function, construct, and what to write instead."""
+        line = self.line_of(made)
+        place = f"{line}: {self.name}" if line else f"{self.name} ({made.text})"
+        return VitgenError(f"{place}: {what}.", instead)
+
+    def _file_of(self, scope: str) -> str:
+        file = self.metadata[_reference(self.metadata[scope], "file")]
+        name = re.search(r'filename: "([^"]*)"', file)
+        return name[1].replace("\\", "/").rpartition("/")[2] if name else "?"
 
     def bytes_of(self, kind: str) -> int:
         """Size in memory of a type, with padding."""
@@ -114,6 +148,11 @@ class Function:
                 kind = members[0]
             else:
                 return kind, count
+
+
+def _reference(body: str, key: str) -> str:
+    found = re.search(rf"\b{key}: (!\d+)", body)
+    return found[1] if found else ""
 
 
 def width_of(kind: str) -> int:
@@ -181,7 +220,9 @@ def parse_function(text: str, function: str) -> Function:
         raise VitgenError(f"The LLVM IR of {function} lacks the widths of its parameters.")
     parameters = {name: width for name, (width, _) in zip(names, ports, strict=True)}
     numbers = frozenset(name for name, (_, number) in zip(names, ports, strict=True) if number)
-    blocks: list[Block] = []
+    metadata = dict(re.findall(r"^(!\d+) = (.*)$", text, re.MULTILINE))
+    found = Function(function, parameters, numbers, [], _tables(text), structs, metadata)
+    blocks = found.blocks
     pending = ""
     for raw in text[head.end() : end].splitlines():
         line = raw.split(" ; ")[0].split(";  preds")[0].strip()
@@ -196,9 +237,9 @@ def parse_function(text: str, function: str) -> Function:
             continue
         if not blocks:
             blocks.append(Block("%0"))
-        blocks[-1].instructions.append(_instruction(pending))
+        blocks[-1].instructions.append(_instruction(pending, found))
         pending = ""
-    return Function(function, parameters, numbers, blocks, _tables(text), structs)
+    return found
 
 
 def _ports(text: str) -> list[tuple[int, bool]]:
@@ -237,20 +278,26 @@ def literal(text: str) -> int | None:
     return _literal(text)
 
 
-def _instruction(text: str) -> Instruction:
+def _instruction(text: str, function: Function) -> Instruction:
+    where = re.search(r"!dbg (!\d+)", text)
     clean = re.sub(r",? ![\w.]+ !\d+", "", text)
+    text = re.sub(r",? !dbg !\d+", "", text)
     clean = re.sub(r", align \d+", "", clean)
     clean = re.sub(r" #\d+$", "", clean.strip())
     named = re.match(rf"^(%{_NAME}) = (.*)$", clean)
     name, body = (named[1], named[2]) if named else ("", clean)
     words = [word for word in _TOKEN.findall(re.sub(r"\brange\([^)]*\)", "", body))
              if word not in _FLAGS]
-    made = Instruction(words[0], name=name, text=text, volatile=" volatile " in body)
+    made = Instruction(words[0], name=name, text=text, volatile=" volatile " in body,
+                       where=where[1] if where else "")
     reader = _READERS.get(made.op) or (_READERS["binary"] if made.op in BINARY else None)
     if reader is None and made.op in CASTS:
         reader = _READERS["cast"]
     if reader is None:
-        raise VitgenError(f"The LLVM instruction '{made.op}' is not understood: {text}")
+        raise function.refusal(
+            made, f"this becomes the LLVM instruction '{made.op}', which is not understood",
+            "Write it with numbers of ap_int.h, arrays, streams and branches.",
+        )  # fmt: skip
     reader(made, words[1:], body)
     return made
 

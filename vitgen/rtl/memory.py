@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from vitgen.errors import VitgenError
 from vitgen.rtl.llvm import Function, Instruction, Value, literal, width_of
 
 STREAM_BYTES = 4096  # hls::stream<T>::SIZE
@@ -97,11 +96,10 @@ class Pointers:
             return [Choice(Place(pointer))]
         made = self.defined.get(pointer)
         if made is None or made.op not in ("alloca", "getelementptr", "select", "phi"):
-            what = made.text if made else pointer
-            raise VitgenError(
-                f"{self.function.name}: a pointer is not a plain element of an array: {what}",
-                "Index arrays directly, by numbers.",
-            )
+            raise self.function.refusal(
+                made or Instruction("?", text=pointer),
+                "a pointer is not a plain element of an array", "Index arrays directly, by numbers.",
+            )  # fmt: skip
         if made.op == "alloca":
             return [Choice(Place(pointer))]
         if made.op == "select":
@@ -137,10 +135,10 @@ class Pointers:
         for depth, index in enumerate(indices):
             if depth:
                 if not kind.startswith("["):
-                    raise VitgenError(
-                        f"{self.function.name}: an address within a struct is not understood: "
-                        f"{made.text}"
-                    )
+                    raise self.function.refusal(
+                        made, "an address within a struct that is not understood",
+                        "Name the member; use structs of numbers and of arrays of numbers.",
+                    )  # fmt: skip
                 kind = kind[1:-1].split(" x ", 1)[1].strip()
             size = self.function.bytes_of(kind)
             number = literal(index.text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from vitgen.errors import VitgenError
 from vitgen.rtl.accesses import Accesses
 from vitgen.rtl.interface import Channel, Memory, Ram, Registers
 from vitgen.rtl.llvm import Instruction, Value, width_of
@@ -46,7 +45,7 @@ class Ports:
             if found is None:
                 found = value
             else:
-                found = self.nodes.select(self._applies(choice, block), value, found)
+                found = self.nodes.choose(self._applies(choice, block, made), value, found)
         assert found is not None
         return found
 
@@ -65,7 +64,7 @@ class Ports:
         index = self._index(made, block, choice, table.width // 8 or 1)
         return self.nodes.number(table.width, f"array_index({held.name}, indices=[{index.name}])")
 
-    def _applies(self, choice: Choice, block: str) -> Node:
+    def _applies(self, choice: Choice, block: str, made: Instruction) -> Node:
         held = [
             value if wanted else self.nodes.inverse(value)
             for operand, wanted in choice.conditions
@@ -76,10 +75,10 @@ class Ports:
             if target in flow.crossing or not (
                 target == block or flow.always_before(target, block)
             ):
-                raise VitgenError(
-                    f"{self.owner.function.name}: an array or stream chosen in an earlier iteration.",
+                raise self.owner.function.refusal(
+                    made, "an array or stream chosen in an earlier iteration",
                     "Choose it in the iteration that accesses it.",
-                )
+                )  # fmt: skip
             edges = [edge for edge in flow.inward[target] if edge.source == source]
             held.append(self.nodes.any([self.owner.takes(edge) for edge in edges]))
         found = self.nodes.literal(1, 1)
@@ -91,7 +90,7 @@ class Ports:
         """Number of the element that is accessed, as narrow as its parts."""
         place, nodes = choice.place, self.nodes
         if place.offset % step or any(size % step for _, size in place.terms):
-            raise self.owner.refuse(made, "an access to a part of an element",
+            raise self.owner.function.refusal(made, "an access to a part of an element",
                                     "Read and write whole elements of arrays.")  # fmt: skip
         if not place.terms:
             number = place.offset // step
@@ -117,10 +116,7 @@ class Ports:
 
     def _narrow(self, operand: Value, block: str) -> Node:
         """An index without the zeros that fill it up to the width of pointers."""
-        made = self.owner.made.get(operand.text)
-        if made is not None and made.op == "zext":
-            return self.owner.value(made.operands[0], block)
-        return self.owner.value(operand, block)
+        return self.nodes.unextended(self.owner.value(operand, block))
 
     # -- register arrays
 
@@ -165,7 +161,7 @@ class Ports:
     def _runs(self, access: Access) -> Node:
         runs = self.owner.runs(access.block)
         if not access.choice.always:
-            runs = self.nodes.both(runs, self._applies(access.choice, access.block))
+            runs = self.nodes.both(runs, self._applies(access.choice, access.block, access.instruction))
         return runs
 
     # -- streams and memories
@@ -198,10 +194,8 @@ class Ports:
         return self.nodes.number(width, f"tuple_index({pair.name}, index=1)")
 
     def _merged(self, accesses: list[Access], values: list[Node]) -> Node:
-        found = values[0]
-        for access, value in zip(accesses[1:], values[1:], strict=True):
-            found = self.nodes.select(self._runs(access), value, found)
-        return found
+        ways = zip(accesses, values, strict=True)
+        return self.nodes.merge([(self._runs(access), value) for access, value in ways])
 
     def _addresses(self, memory: Memory, accesses: list[Access]) -> list[Node]:
         step = memory.array.step if memory.array else None

@@ -1,8 +1,9 @@
 """More steps for code outside of pipelined loops.
 
 A step may access a stream once. Where two accesses of one stream follow each other in plain code, as
-in the process that deals commands, a step ends before the second. In a pipelined loop that would
-cost a clock cycle per iteration in silence: there it is left to be refused.
+in the process that deals commands, a step ends before the second. It ends, too, where many branches
+lie behind each other, as which step is next must be known within a clock cycle. In a pipelined loop
+that would cost a clock cycle per iteration in silence: there it is left to be refused.
 """
 
 from vitgen.rtl.flow import Flow
@@ -10,6 +11,7 @@ from vitgen.rtl.llvm import Block, Function, Instruction
 from vitgen.rtl.memory import STREAM_BYTES, Pointers
 
 _MARK = "@vitgen_pipeline"
+_DEEPEST = 2  # branches behind each other in a step
 
 
 def split_steps(function: Function) -> frozenset[str]:
@@ -25,7 +27,7 @@ def split_steps(function: Function) -> frozenset[str]:
         flow = Flow(function, frozenset(cuts))
         found = _conflict(function, flow, pointers)
         if found is None:
-            return frozenset(cuts)
+            return frozenset(cuts | _deep(flow))
         cuts.add(_split(function, *found))
 
 
@@ -43,19 +45,35 @@ def _conflict(
 ) -> tuple[Block, Instruction] | None:
     """The first access in a step, in the order of the blocks, that repeats an earlier one."""
     seen: dict[tuple[str, str, int], list[str]] = {}
+    pipelines = _pipelines(flow)
     for name in flow.order:
         for made in flow.blocks[name].instructions:
             for port in _ports(made, pointers):
                 for other in seen.setdefault(port, []):
                     again = other == name or flow.leads_to(other, name)
-                    if again and not _in_one_pipeline(flow, other, name):
+                    if again and not any(other in body and name in body for body in pipelines):
                         return flow.blocks[name], made
                 seen[port].append(name)
     return None
 
 
-def _in_one_pipeline(flow: Flow, first: str, second: str) -> bool:
-    """Whether both blocks are of one iteration of a pipelined loop."""
+def _deep(flow: Flow) -> set[str]:
+    """Blocks at which a step begins because too many branches lie before them."""
+    fixed = set().union(*_pipelines(flow))
+    found: set[str] = set()
+    depth: dict[str, int] = {}
+    for name in flow.order:
+        before = [depth[edge.source] + (edge.condition is not None) for edge in flow.inward[name]]
+        depth[name] = max(before, default=0)
+        if depth[name] > _DEEPEST and name not in fixed:
+            found.add(name)
+            depth[name] = 0
+    return found
+
+
+def _pipelines(flow: Flow) -> list[set[str]]:
+    """The blocks of one iteration of every pipelined loop."""
+    found = []
     for cut in flow.cuts:
         body = {
             name for name in flow.order
@@ -63,14 +81,12 @@ def _in_one_pipeline(flow: Flow, first: str, second: str) -> bool:
             and any(edge.source == name or flow.leads_to(name, edge.source)
                     for edge in flow.crossing[cut])
         }  # fmt: skip
-        if first in body and second in body and any(
-            _interval(made) > 0 for name in body for made in flow.blocks[name].instructions
-        ):
-            return True
-    return False
+        if any(interval_of(made) for name in body for made in flow.blocks[name].instructions):
+            found.append(body)
+    return found
 
 
-def _interval(made: Instruction) -> int:
+def interval_of(made: Instruction) -> int:
     """The II of a mark; 0 for the mark of a loop over commands and for any other instruction."""
     return int(made.operands[0].text) if made.op == "call" and made.detail == _MARK else 0
 
@@ -85,6 +101,5 @@ def _split(function: Function, block: Block, before: Instruction) -> str:
     for other in function.blocks:
         for made in other.instructions:
             if made.op == "phi":
-                made.labels = [rest.name if label == block.name else label
-                               for label in made.labels]
+                made.labels = [rest.name if label == block.name else label for label in made.labels]
     return rest.name

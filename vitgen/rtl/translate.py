@@ -6,22 +6,25 @@ to another is state: the step to run next, phis of loop headers, and values that
 All state begins as 0: the first step is the start of the function, which sets what needs a value.
 """
 
+import re
 import sys
 from dataclasses import dataclass
 
-from vitgen.errors import VitgenError
+from vitgen.rtl.arithmetic import Arithmetic
 from vitgen.rtl.flow import Edge, Flow
 from vitgen.rtl.interface import Channel, Ram
 from vitgen.rtl.llvm import BINARY, Function, Instruction, Value, literal, width_of
-from vitgen.rtl.nodes import Node, Nodes, bits
+from vitgen.rtl.nodes import Node, bits
 from vitgen.rtl.ports import Ports
-from vitgen.rtl.split import split_steps
+from vitgen.rtl.simplify import UNDEFINED, simplify
+from vitgen.rtl.split import interval_of, split_steps
+from vitgen.rtl.state import Kept
 
+_FIRST_ID = 1_000_000  # of the nodes that read the state, above all others
 _RECURSION = 20_000  # chains of instructions are followed from their ends
 
-_SAME = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor", "shl": "shll",
-         "lshr": "shrl", "ashr": "shra", "sdiv": "sdiv", "udiv": "udiv", "srem": "smod",
-         "urem": "umod"}  # fmt: skip
+_SHIFTS = {"shl": "shll", "lshr": "shrl", "ashr": "shra"}
+_SAME = {"or": "or", "xor": "xor", "sdiv": "sdiv", "udiv": "udiv", "srem": "smod", "urem": "umod"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Translation:
     constraints : of the schedule, in XLS's notation.
     state_bits : registers that hold the state.
     bank_widths : bits of a word of every bank and RAM, by name.
+    interval : clock cycles that an activation may take: the smallest II that a pragma asks for.
+    loop : ``file:line`` of that pragma, "" where no loop is pipelined.
     """
 
     name: str
@@ -46,6 +51,8 @@ class Translation:
     constraints: tuple[str, ...]
     state_bits: int
     bank_widths: dict[str, int]
+    interval: int
+    loop: str
 
 
 class Translator:
@@ -53,40 +60,32 @@ class Translator:
 
     def __init__(self, function: Function, rams: frozenset[str]) -> None:
         self.function = function
+        simplify(function)
         self.flow = Flow(function, split_steps(function))
-        self.nodes = Nodes()
-        self.home: dict[str, str] = {}
-        self.made: dict[str, Instruction] = {}
-        for block in function.blocks:
-            for instruction in block.instructions:
-                if instruction.name:
-                    self.home[instruction.name] = block.name
-                    self.made[instruction.name] = instruction
+        self.kept = Kept(function, self.flow)
+        self.nodes = Arithmetic()
+        self.home, self.made = self.kept.home, self.kept.made
         self._values: dict[str, Node] = {}
         self._active: set[str] = set()
         self._runs: dict[str, Node] = {}
         self._states: dict[str, Node] = {}
-        self._reads: list[str] = []
         step_bits = max(1, (len(self.flow.cuts) - 1).bit_length())
-        self.step = self.state("step", step_bits)
+        self.step = self._element("step", "step", step_bits)
         self.ports = Ports(self, rams)
 
     # -- state
 
     def state(self, name: str, width: int) -> Node:
-        """Reads the state element of a value, making it where it is new."""
-        if name not in self._states:
-            element = "step" if name == "step" else f"s{len(self._states)}"
-            self._reads.append(
-                f"  {element}: {bits(width)} = state_read(state_element={element}, "
-                f"id={100_000 + len(self._states)})"
-            )
-            self._states[name] = Node(element, width)
-        return self._states[name]
+        """Reads the register of a kept value, making it where it is new."""
+        register = self.kept.register[name]
+        if register not in self._states:
+            variable = re.sub(r"\W|^(?=\d)", "_", register[1:].split(".")[0])
+            self._element(register, f"{variable}_s{len(self._states)}", width)
+        return self._states[register]
 
-    def refuse(self, instruction: Instruction, what: str, instead: str) -> VitgenError:
-        """An error about an instruction."""
-        return VitgenError(f"{self.function.name}: {what}: {instruction.text}", instead)
+    def _element(self, register: str, element: str, width: int) -> Node:
+        self._states[register] = Node(element, width)
+        return self._states[register]
 
     # -- control
 
@@ -131,24 +130,24 @@ class Translator:
         name = operand.text
         home = self.home[name]
         width = width_of(operand.type)
-        if self._is_carried(name):
+        if self.kept.is_merged(name):
             return self.state(name, width)
         if self.flow.always_before(home, block):
             return self.current(name)
+        made = self.made[name]
+        if self.kept.is_rebuilt(name):
+            part = self.value(made.operands[0], block)
+            return self.nodes.resize(part, width, signed=made.op == "sext")
         if not self.flow.leads_to(home, block):
             return self.state(name, width)
-        return self.nodes.select(self.runs(home), self.current(name), self.state(name, width))
-
-    def _is_carried(self, name: str) -> bool:
-        """Whether it is a phi of a loop header, which gets its value at the end of a step."""
-        return self.made[name].op == "phi" and self.home[name] in self.flow.crossing
+        return self.nodes.choose(self.runs(home), self.current(name), self.state(name, width))
 
     def current(self, name: str) -> Node:
         """The value that this activation computes for an instruction."""
         if name not in self._values:
             instruction = self.made[name]
             if name in self._active:
-                raise self.refuse(
+                raise self.function.refusal(
                     instruction,
                     "accesses of two streams depend on each other both ways in one step",
                     "Read both streams in the same order on all paths.",
@@ -173,21 +172,29 @@ class Translator:
         if made.op in ("trunc", "zext", "sext"):
             return nodes.resize(values[0], width, signed=made.op == "sext")
         if made.op == "select":
-            return nodes.select(*values)
+            return nodes.choose(*values)
         if made.op == "freeze":
             return values[0]
         if made.op == "call":
             return self._intrinsic(made, values)
-        raise self.refuse(made, f"the LLVM instruction '{made.op}' cannot be translated",
+        raise self.function.refusal(made, f"the LLVM instruction '{made.op}' cannot be translated",
                           "Write it with arithmetic, selections and arrays.")  # fmt: skip
 
     def _binary(self, made: Instruction, values: list[Node]) -> Node:
         a, b = values
-        if made.op == "mul":
-            return self.nodes.binary("umul", a, b)
         if made.op in ("sdiv", "srem", "udiv", "urem") and literal(made.operands[1].text) is None:
-            raise self.refuse(made, "a division by a variable would be one combinational circuit",
-                              "Divide bit by bit in a loop.")  # fmt: skip
+            raise self.function.refusal(
+                made, "a division by a variable would be one combinational circuit",
+                "Divide bit by bit in a loop.",
+            )  # fmt: skip
+        if made.op == "mul":
+            return self.nodes.product(a, b)
+        if made.op in ("add", "sub"):
+            return self.nodes.sum(made.op, a, b)
+        if made.op == "and":
+            return self.nodes.conjunction(a, b)
+        if made.op in _SHIFTS:
+            return self.nodes.shift(_SHIFTS[made.op], a, b)
         return self.nodes.binary(_SAME[made.op], a, b)
 
     def _intrinsic(self, made: Instruction, values: list[Node]) -> Node:
@@ -197,37 +204,37 @@ class Translator:
         orders = {"smax": "sgt", "smin": "slt", "umax": "ugt", "umin": "ult"}
         if kind in orders:
             a, b = values
-            return nodes.select(nodes.binary(orders[kind], a, b, 1), a, b)
+            return nodes.choose(nodes.binary(orders[kind], a, b, 1), a, b)
         if kind == "abs":
             value = values[0]
             negative = nodes.binary("slt", value, nodes.literal(0, value.width), 1)
-            return nodes.select(negative, nodes.unary("neg", value), value)
+            return nodes.choose(negative, nodes.unary("neg", value), value)
         if kind in ("fshl", "fshr"):
             return self._funnel(made, kind, values)
-        raise self.refuse(made, f"the function {made.detail[1:]} is not understood",
+        raise self.function.refusal(made, f"the function {made.detail[1:]} is not understood",
                           "Write it with arithmetic and selections.")  # fmt: skip
 
     def _funnel(self, made: Instruction, kind: str, values: list[Node]) -> Node:
         high, low, _ = values
         amount = literal(made.operands[2].text)
         if amount is None:
-            raise self.refuse(made, "a rotation by a variable is not understood",
+            raise self.function.refusal(made, "a rotation by a variable is not understood",
                               "Write it as two shifts.")  # fmt: skip
         width = high.width
         amount %= width
         start = width - amount if kind == "fshl" else amount
         both = self.nodes.number(2 * width, f"concat({high.name}, {low.name})")
-        return self.nodes.number(width, f"bit_slice({both.name}, start={start}, width={width})")
+        return self.nodes.slice(both, start, width)
 
     def _merge(self, phi: Instruction, edges: list[Edge]) -> Node:
         """The incoming value of the edge that was taken."""
         incoming = dict(zip(phi.labels, phi.operands, strict=True))
-        found: Node | None = None
-        for edge in edges:
-            value = self.value(incoming[edge.source], edge.source)
-            found = value if found is None else self.nodes.select(self.takes(edge), value, found)
-        assert found is not None
-        return found
+        ways = [
+            (self.takes(edge), self.value(incoming[edge.source], edge.source))
+            for edge in edges
+            if incoming[edge.source].text not in UNDEFINED
+        ]
+        return self.nodes.merge(ways) if ways else self.nodes.literal(0, width_of(phi.type))
 
     # -- the whole
 
@@ -235,8 +242,7 @@ class Translator:
         """The translation; VitgenError for what is outside the form."""
         for block in self.flow.order:
             for made in self.flow.blocks[block].instructions:
-                effect_only = made.type == "void" or made.type == "ptr"
-                if not effect_only and not self._is_carried(made.name):
+                if made.op == "load":
                     self.current(made.name)
                 if made.op == "call" and made.type == "void":
                     self._check_call(made)
@@ -248,39 +254,78 @@ class Translator:
     def _check_call(self, made: Instruction) -> None:
         harmless = ("@vitgen_pipeline", "@llvm.lifetime", "@llvm.assume", "@llvm.experimental")
         if not made.detail.startswith(harmless):
-            raise self.refuse(made, f"the function {made.detail[1:]} is called, not inlined",
+            raise self.function.refusal(made, f"the function {made.detail[1:]} is called, not inlined",
                               "Declare it inline; copy structs member by member.")  # fmt: skip
 
     def _next_step(self) -> None:
-        nodes = self.nodes
-        following = self.step
+        nodes, ways = self.nodes, []
         for number, cut in enumerate(self.flow.cuts):
-            literal_step = nodes.literal(number, self.step.width)
-            taken = nodes.any([self.takes(edge) for edge in self.flow.crossing[cut]])
             if self.flow.crossing[cut]:
-                following = nodes.select(taken, literal_step, following)
-        nodes.effect("()", f"next_value(param=step, value={following.name})")
+                taken = nodes.any([self.takes(edge) for edge in self.flow.crossing[cut]])
+                ways.append((taken, nodes.literal(number, self.step.width)))
+        # Every activation ends a step.
+        nodes.effect("()", f"next_value(param=step, value={nodes.merge(ways).name})")
 
     def _next_values(self) -> None:
         """State for later steps; computing one can ask for more."""
+        members: dict[str, list[str]] = {}
+        for name, register in self.kept.register.items():
+            members.setdefault(register, []).append(name)
         done = {"step"}
-        while left := [name for name in self._states if name not in done]:
-            for name in left:
-                done.add(name)
-                element = self._states[name]
-                if self._is_carried(name):
-                    edges = self.flow.crossing[self.home[name]]
-                    value = self._merge(self.made[name], edges)
-                    when = self.nodes.any([self.takes(edge) for edge in edges])
-                else:
-                    value, when = self.current(name), self.runs(self.home[name])
-                self.nodes.effect(
-                    "()",
-                    f"next_value(param={element.name}, value={value.name}, predicate={when.name})",
-                )
+        while left := [register for register in self._states if register not in done]:
+            for register in left:
+                done.add(register)
+                self._next_value(self._states[register], members[register])
+
+    def _next_value(self, element: Node, members: list[str]) -> None:
+        """What is written to a register, and when: not on the ways on which it stays as it is."""
+        arriving: dict[Node, list[Node]] = {}
+        for name in members:
+            for arrival in self.kept.arrivals(name):
+                edge = arrival.edge
+                for value, way in self._origins(arrival.value, edge.source, self.takes(edge)):
+                    if value != element:
+                        arriving.setdefault(value, []).append(way)
+        if not arriving:
+            return
+        found = self.nodes.merge([(self.nodes.any(ways), value) for value, ways in arriving.items()])
+        when = self.nodes.any([way for ways in arriving.values() for way in ways])
+        self.nodes.effect(
+            "()", f"next_value(param={element.name}, value={found.name}, predicate={when.name})"
+        )
+
+    def _origins(self, operand: Value, block: str, way: Node) -> list[tuple[Node, Node]]:
+        """The values that phis of this step merge to an operand, each with its condition."""
+        found: list[tuple[Node, Node]] = []
+        merges: dict[str, list[Node]] = {}  # conditions under which a phi is wanted
+
+        def take(value: Value, at: str, when: Node) -> None:
+            made = self.made.get(value.text)
+            if value.text in UNDEFINED:
+                return
+            if (made is not None and made.op == "phi" and not self.kept.is_merged(value.text)
+                    and self.flow.always_before(self.home[value.text], at)):  # fmt: skip
+                merges.setdefault(value.text, []).append(when)
+            else:
+                found.append((self.value(value, at), when))
+
+        take(operand, block, way)
+        while merges:
+            name = max(merges, key=lambda phi: self.flow.place(self.home[phi]))
+            when = self.nodes.any(merges.pop(name))
+            incoming = dict(zip(self.made[name].labels, self.made[name].operands, strict=True))
+            for edge in self.flow.inward[self.home[name]]:
+                both = self.nodes.both(self.takes(edge), when)
+                take(incoming[edge.source], edge.source, both)
+        return found
 
     def _package(self) -> Translation:
-        elements = [f"{node.name}: {bits(node.width)}" for node in self._states.values()]
+        states = list(self._states.values())
+        elements = [f"{node.name}: {bits(node.width)}" for node in states]
+        reads = [
+            f"  {node.name}: {bits(node.width)} = state_read(state_element={node.name}, id={number})"
+            for number, node in enumerate(states, _FIRST_ID)
+        ]
         initial = ["0"] * len(elements)
         for array in self.ports.registers():
             elements.append(f"{array.element}: {array.kind}")
@@ -291,15 +336,24 @@ class Translator:
         for number, channel in enumerate(channels):
             lines.append(channel.declaration(number))
         head = f"top proc {name}({', '.join(elements)}, init={{{', '.join(initial)}}}) {{"
-        lines += ["", head, *self._reads, *self.nodes.lines, "}", ""]
-        state_bits = sum(node.width for node in self._states.values()) + sum(
+        lines += ["", head, *reads, *self.nodes.lines, "}", ""]
+        state_bits = sum(node.width for node in states) + sum(
             array.width * array.count for array in self.ports.registers()
         )
         return Translation(
             name, "\n".join(lines), tuple(channels), tuple(self.ports.rams()),
             tuple(self.ports.constraints()), state_bits,
-            self.ports.bank_widths(),
+            self.ports.bank_widths(), *self._interval(),
         )  # fmt: skip
+
+    def _interval(self) -> tuple[int, str]:
+        """All loops of a process share one pipeline, so the strictest pragma counts."""
+        marks = [
+            (interval_of(made), self.function.line_of(made))
+            for block in self.flow.blocks.values() for made in block.instructions
+            if interval_of(made)
+        ]  # fmt: skip
+        return min(marks, default=(1, ""))
 
 
 def translate(function: Function, rams: frozenset[str] = frozenset()) -> Translation:

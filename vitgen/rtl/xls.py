@@ -3,13 +3,24 @@
 XLS comes from the package ``xls-python``, whose interface is declared unstable and therefore pinned.
 """
 
-from dataclasses import dataclass
+import re
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from vitgen.errors import VitgenError
 from vitgen.rtl.interface import Channel, Ram
+from vitgen.rtl.timing import Feedback, longest_feedback
 from vitgen.rtl.translate import Translation
 
+LEVELS = 6
+"""Operations in a stage where nothing stands against it: LUTs for 200 to 300 MHz."""
+
+LONGEST = 64
+"""Operations that a way from state to state may have, which no stage can cut."""
+
+_STEPS = (LEVELS, 8, 10, 12, 14, 16, 20, 24, 32, 40, 48, LONGEST)
+_LARGEST_INTERVAL = 32  # where no pragma asks for one
 _ADVICE = "Install it: pip install 'xls-python==0.1.9934'."
 
 
@@ -23,7 +34,11 @@ class Scheduled:
     verilog : SystemVerilog text.
     interval : clock cycles between activations.
     stages : of the pipeline.
+    levels : operations in the longest stage; 0 where the caller chose the stages.
+    feedback : the way from state to state that keeps ``levels`` above :data:`LEVELS`, "" if none.
     state_bits : flip-flops that hold what one activation leaves to the next.
+    registers : flip-flops of the module: state, pipeline and buffers of its ports.
+    seconds : that optimization and scheduling took.
     channels : ready/valid ports of the module.
     rams : memories that belong beside the module, between their channels (``process_ram.sv``).
     bank_widths : bits of a word of every bank and RAM, by name.
@@ -33,10 +48,31 @@ class Scheduled:
     verilog: str
     interval: int
     stages: int
+    levels: int
+    feedback: str
     state_bits: int
+    registers: int
     channels: tuple[Channel, ...]
     rams: tuple[Ram, ...]
     bank_widths: dict[str, int]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Try:
+    """What XLS made of one set of options: text, or the reason why not."""
+
+    verilog: str = ""
+    reason: str = ""
+
+    @property
+    def stages(self) -> int:
+        """Registers of a stage are named after it; those that end stage ``n`` begin with ``p<n>_``."""
+        ends = [
+            int(n)
+            for n in re.findall(r"^  reg (?:\[\d+:\d+\] )?p(\d+)_", self.verilog, re.MULTILINE)
+        ]
+        return max(ends, default=-1) + 2 if ends else 1
 
 
 def _load() -> Any:
@@ -47,25 +83,72 @@ def _load() -> Any:
     return c_api
 
 
-def schedule(process: Translation, stages: int = 8, interval: int = 1) -> Scheduled:
+def schedule(
+    process: Translation, stages: int | None = None, interval: int | None = None
+) -> Scheduled:
     """Optimises, schedules and generates.
 
     Parameters
     ----------
     process : a translation.
-    stages : of the pipeline, at least 1; more where the process does not fit is up to the caller.
-    interval : clock cycles from one activation to the next (the II of the pragma).
+    stages : of the pipeline, at least 1. Without it, as many as bring a stage to :data:`LEVELS`
+        operations, or to as many as the longest way from state to state has.
+    interval : clock cycles from one activation to the next. Without it, the smallest II of the
+        process's pragmas; where there is none, as few as the stages allow.
 
     Raises
     ------
-    VitgenError : XLS is missing, or has no schedule of this interval and so many stages.
+    VitgenError : XLS is missing, or has no schedule of this interval; the error names the loop and
+        the variable whose way from iteration to iteration is too long.
     """
     c_api = _load()
+    start = time.monotonic()
     try:
         text = c_api.raw.c_api.xls_optimize_ir(process.text, process.name)
+    except (RuntimeError, ValueError) as error:
+        raise VitgenError(f"XLS does not take {process.name}: {_first(error)}.") from error
+    optimized = time.monotonic()
+    asked = interval or (process.interval if process.loop else None)
+    if stages is not None:
+        levels, reached = 0, asked or 1
+        found = _attempt(c_api, process, text, reached, pipeline_stages=stages)
+    else:
+        levels, reached, found = _search(c_api, process, text, asked)
+    if not found.verilog:
+        raise _refusal(process, reached, longest_feedback(text), found.reason)
+    feedback = str(longest_feedback(text)) if levels > LEVELS else ""
+    seconds = {"optimize": optimized - start, "schedule": time.monotonic() - optimized}
+    return Scheduled(
+        process.name, found.verilog, reached, stages or found.stages, levels, feedback,
+        process.state_bits, _flip_flops(found.verilog), process.channels, process.rams,
+        process.bank_widths, {name: round(value, 3) for name, value in seconds.items()},
+    )  # fmt: skip
+
+
+def _search(
+    c_api: Any, process: Translation, text: str, asked: int | None
+) -> tuple[int, int, _Try]:
+    """The shortest stages that XLS can schedule: operations in one, interval, result."""
+    found, interval = _Try(), asked or 1
+    for levels in _STEPS:
+        interval = asked or 1
+        found = _attempt(c_api, process, text, interval, clock_period_ps=levels)
+        wanted = re.search(r"--worst_case_throughput=(\d+)", found.reason)
+        if asked is None and wanted and int(wanted[1]) <= _LARGEST_INTERVAL:
+            interval = int(wanted[1])
+            found = _attempt(c_api, process, text, interval, clock_period_ps=levels)
+        if found.verilog:
+            return levels, interval, found
+    return LONGEST, interval, found
+
+
+def _attempt(
+    c_api: Any, process: Translation, text: str, interval: int, **options: int
+) -> _Try:  # fmt: skip
+    try:
         result = c_api.Package.parse_ir(text).schedule_and_codegen(
             generator="pipeline", with_delay_model=True, delay_model="unit",
-            pipeline_stages=stages, worst_case_throughput=interval, module_name=process.name,
+            worst_case_throughput=interval, module_name=process.name,
             reset="rst", use_system_verilog=True, flop_inputs=True, flop_outputs=True,
             flop_inputs_kind="skid_buffer", flop_outputs_kind="skid_buffer",
             # Without the three suffixes XLS gives the signals of a channel one name.
@@ -73,18 +156,36 @@ def schedule(process: Translation, stages: int = 8, interval: int = 1) -> Schedu
             streaming_channel_ready_suffix="_rdy", gate_recvs=False,
             array_index_bounds_checking=True, add_invariant_assertions=False,
             # Never ram_configurations: that rewrite corrupts data under back-pressure.
-            ram_configurations=None, io_constraints=list(process.constraints) or None,
+            ram_configurations=None, io_constraints=list(process.constraints) or None, **options,
         )  # fmt: skip
     except (RuntimeError, ValueError) as error:
-        raise VitgenError(
-            f"XLS has no schedule for {process.name} at II={interval} in {stages} stages: "
-            f"{str(error).strip().splitlines()[0][:300]}",
-            "Allow more stages, or shorten what one iteration leaves to the next.",
-        ) from error
-    verilog = result.get_verilog_text() if hasattr(result, "get_verilog_text") else (
-        result.verilog_text
+        return _Try(reason=_first(error))
+    if hasattr(result, "get_verilog_text"):
+        return _Try(result.get_verilog_text())
+    return _Try(result.verilog_text)
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].split("; Running pass")[0][:300]
+
+
+def _refusal(process: Translation, interval: int, way: Feedback, reason: str) -> VitgenError:
+    place = f"{process.loop}: " if process.loop else ""
+    return VitgenError(
+        f"{place}{process.name} cannot run at II={interval}: what one iteration leaves to the next "
+        f"takes too long ({way}; XLS: {reason}).",
+        "Shorten it, ask for a larger II in the pragma, or give more stages.",
     )
-    return Scheduled(
-        process.name, verilog, interval, stages, process.state_bits, process.channels, process.rams,
-        process.bank_widths,
-    )  # fmt: skip
+
+
+def _flip_flops(verilog: str) -> int:
+    """Bits of the registers that the module declares."""
+    total = 0
+    declared = r"^  (?:reg|logic) ((?:\[\d+:\d+\]\s*)*)\w+((?:\[\d+(?::\d+)?\])*);"
+    for packed, unpacked in re.findall(declared, verilog, re.MULTILINE):
+        bits = 1
+        for high, low in re.findall(r"\[(\d+)(?::(\d+))?\]", packed + unpacked):
+            # Of elements, [n] or [0:n-1]; of bits, [n-1:0].
+            bits *= abs(int(high) - int(low)) + 1 if low else int(high)
+        total += bits
+    return total
