@@ -1,0 +1,1 @@
+"""Benches for cocotb; ``tests/rtl`` builds and runs them."""
