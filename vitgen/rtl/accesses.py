@@ -115,6 +115,10 @@ class Accesses:
                 if memory is None:
                     width = self.function.parameters[root]
                     memory = self.memories[root] = Memory(root[1:], width, None)
+                if memory.width == 0:  # its elements are structs: whole ones are accessed
+                    memory.width = width_of(
+                        made.type if made.op == "load" else made.operands[0].type
+                    )
                 (memory.loads if made.op == "load" else memory.stores).append(access)
             elif root not in self.function.tables or made.op == "store":
                 raise self.function.refusal(made, "memory that is no stream, bank or local array",
