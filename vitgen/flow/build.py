@@ -34,6 +34,7 @@ from vitgen.report.summary import summarize
 
 CSIM = "verification/csim.json"
 FIDELITY = "fidelity.json"
+RESOURCES = "resources.json"
 
 
 class Build:
@@ -153,6 +154,17 @@ class Build:
             "verify_csim", ("lower", "design", "emit", "pack"), produce, images=len(batch)
         )
 
+    def count_resources(self) -> None:
+        """Have yosys count what every module of the RTL takes, and record it."""
+
+        def produce() -> dict[str, bytes]:
+            from vitgen.rtl.resources import accelerator_resources
+
+            with self._doing("counting resources of the RTL: minutes"):
+                return {RESOURCES: _json(accelerator_resources(self.design.engine).to_json())}
+
+        self.directory.step("resources", ("design",), produce)
+
     def evaluate(self, produce: Callable[[Graph], dict[str, Any]], data: str) -> dict[str, Any]:
         """Record the accuracy of the networks on ``data``; what ``produce`` made, now or before."""
         self.directory.step(
@@ -160,13 +172,12 @@ class Build:
         )
         return self._recorded("evaluate", FIDELITY) or {}
 
-    def _recorded(self, step: str, file: str) -> dict[str, Any] | None:
+    def _recorded(self, step: str, file: str) -> Any:
         """The result of a step that holds for the build as it is now; an outdated one goes."""
         if not self.directory.current(step):
             self.directory.drop(step)
             return None
-        result: dict[str, Any] = json.loads((self.directory.path / file).read_text())
-        return result
+        return json.loads((self.directory.path / file).read_text())
 
     def report(self) -> dict[str, Any]:
         """Write ``report.json``, ``report.html`` and the manifest; returns the report."""
@@ -178,6 +189,7 @@ class Build:
             verification={"csim": self._recorded("verify_csim", CSIM), "rtl": None},
             fidelity=fidelity,
             weights="synthetic" if self.request.checkpoint is None else "trained",
+            modules=self._recorded("resources", RESOURCES) or (),
         )
         files = {"report.json": _json(report), "report.html": render_html(report).encode()}
         self.directory.step("report", (), lambda: files, report=report)

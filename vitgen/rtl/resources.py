@@ -1,24 +1,26 @@
 """What the accelerator's RTL takes, module by module, as yosys counts it.
 
 The stitched core says which modules there are and how often. Every distinct module (a process, a
-FIFO or a RAM of one size) is mapped once, by itself. The modules of a shell around the core are not
-stitched: they can be given.
+FIFO or a RAM of one size) is mapped once, by itself; the shell around the core is mapped as one.
 """
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vitgen.design.engine import Engine
+from vitgen.emit.shell import emit_shell
 from vitgen.rtl.modules import process_modules, support_files
-from vitgen.rtl.stitch import GROUP, stitch
+from vitgen.rtl.stitch import CORE, GROUP, stitch
 from vitgen.rtl.yosys import Counts, Job, count_all, require_yosys
 
 _INSTANCE = re.compile(r"^  (\w+) (?:#\((.*?)\) )?(\w+) \($", re.MULTILINE)
 _PARAMETER = re.compile(r"\.(\w+)\((\d+)\)")
+_CORE_PORTS = re.compile(rf"^module {CORE} \(.*?\);", re.MULTILINE | re.DOTALL)
+_SHELL = "vit_top"
 _KINDS = {"stream_fifo": "fifo", "process_ram": "ram"}
 
 
@@ -61,16 +63,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Counted:
-    """What an accelerator takes.
-
-    Parameters
-    ----------
-    lines : processes, FIFOs and RAMs, in the order of the core.
-    absent : parts of the accelerator that were not there to be counted.
-    """
+    """What an accelerator takes: the shell, then processes, FIFOs and RAMs in the core's order."""
 
     lines: tuple[Line, ...]
-    absent: tuple[str, ...]
 
     @property
     def total(self) -> Counts:
@@ -78,28 +73,19 @@ class Counted:
         found = (line.each.times(line.copies) for line in self.lines)
         return functools.reduce(Counts.__add__, found, Counts())
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "total": asdict(self.total),
-            "absent": list(self.absent),
-            "modules": [line.to_json() for line in self.lines],
-        }
+    def to_json(self) -> list[dict[str, Any]]:
+        """The lines as JSON values."""
+        return [line.to_json() for line in self.lines]
 
 
 def accelerator_resources(
-    engine: Engine,
-    shell: Sequence[Instance] = (),
-    *,
-    cache: Path | None = None,
-    workers: int = 2,
+    engine: Engine, *, cache: Path | None = None, workers: int = 2
 ) -> Counted:
     """Count the resources of an engine's RTL.
 
     Parameters
     ----------
     engine : a design.
-    shell : modules around the core: DMA masters, registers. Without any they are named absent.
     cache : directory of results of yosys, as for :func:`vitgen.rtl.yosys.count`.
     workers : runs of yosys side by side, at least 1.
 
@@ -108,17 +94,18 @@ def accelerator_resources(
     VitgenError : a tool is missing, a process cannot be translated, or yosys refuses it.
     """
     require_yosys()
-    found = [*instances(engine), *shell]
+    found = instances(engine)
     counts = count_all([instance.job for instance in found], cache, workers)
-    lines = tuple(
-        Line(instance.name, instance.kind, instance.copies, each)
-        for instance, each in zip(found, counts, strict=True)
+    return Counted(
+        tuple(
+            Line(instance.name, instance.kind, instance.copies, each)
+            for instance, each in zip(found, counts, strict=True)
+        )
     )
-    return Counted(lines, () if shell else ("DMA masters", "control registers"))
 
 
 def instances(engine: Engine) -> list[Instance]:
-    """The modules of the core, those of one token group with as many copies as there are groups.
+    """The shell and the modules of the core, those of a token group as often as there are groups.
 
     Raises
     ------
@@ -128,7 +115,16 @@ def instances(engine: Engine) -> list[Instance]:
     core = stitch(engine, modules).files["vit_core.sv"]
     texts = {module.name: module.verilog for module in modules.values()}
     support = {name.removesuffix(".sv"): text for name, text in support_files().items()}
-    return list(_instances(core, texts | support, engine.groups))
+    return [_shell(engine, core), *_instances(core, texts | support, engine.groups)]
+
+
+def _shell(engine: Engine, core: str) -> Instance:
+    """Registers, DMA masters and the control of a run, around a core that is left out."""
+    ports = _CORE_PORTS.search(core)
+    assert ports
+    box = f"(* blackbox *)\n{ports.group()}\nendmodule\n"
+    text = "\n".join([*emit_shell(engine).texts().values(), box])
+    return Instance(_SHELL, "shell", 1, Job(text, _SHELL, left_out=frozenset((CORE,))))
 
 
 def _instances(core: str, texts: Mapping[str, str], groups: int) -> Iterator[Instance]:

@@ -115,18 +115,20 @@ class Job:
     verilog : its text and that of its submodules.
     top : its name.
     parameters : numbers for its parameters.
+    left_out : black boxes in the text, which are not counted.
     """
 
     verilog: str
     top: str
     parameters: Mapping[str, int] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
         """Names the result: text, parameters, script and yosys."""
         digest = hashlib.sha256()
         parts = [_version(), *_LIBRARY, *_BODY, (templates_dir() / "rtl" / _MAP).read_text()]
-        parts += [json.dumps([LUTS, _BRAM36, _FF]), self.verilog, self.top]
+        parts += [json.dumps([LUTS, _BRAM36, _FF]), self.verilog, self.top, *sorted(self.left_out)]
         parts += [f"{name}={value}" for name, value in sorted(self.parameters.items())]
         for part in parts:
             raw = part.encode()
@@ -242,7 +244,7 @@ def _run(directory: Path, batch: Mapping[Path, Job]) -> None:
         found = _yosys(place)
         for path, top in tops.items():
             part = place / "result"
-            part.write_text(json.dumps(asdict(_counts(found, top))))
+            part.write_text(json.dumps(asdict(_counts(found, top, batch[path].left_out))))
             os.replace(part, path)
 
 
@@ -262,7 +264,7 @@ def _yosys(place: Path) -> dict[str, Any]:
     return {name.removeprefix("\\"): module for name, module in modules.items()}
 
 
-def _counts(modules: Mapping[str, Any], top: str) -> Counts:
+def _counts(modules: Mapping[str, Any], top: str, left_out: frozenset[str]) -> Counts:
     """What ``top`` takes, its submodules as often as they stand in it."""
     dsp = lut = ff = 0
     bram36 = 0.0
@@ -270,7 +272,7 @@ def _counts(modules: Mapping[str, Any], top: str) -> Counts:
     for cell, number in modules[top]["num_cells_by_type"].items():
         name = cell.removeprefix("\\")
         if name in modules:
-            inner += _counts(modules, name).times(number)
+            inner += _counts(modules, name, left_out).times(number)
         elif name == "DSP48E2":
             dsp += number
         elif name in LUTS:
@@ -279,7 +281,7 @@ def _counts(modules: Mapping[str, Any], top: str) -> Counts:
             ff += number
         elif name in _BRAM36:
             bram36 += _BRAM36[name] * number
-        elif name not in _FREE:
+        elif name not in _FREE and name not in left_out:
             raise VitgenError(
                 f"yosys mapped {top} to a cell that is not counted: {name}.",
                 "This is a bug: report it.",
