@@ -66,9 +66,6 @@ PROCESS = Cost(0, 110, 140)
 DMA_BUNDLE = Cost(0, 800, 1200)
 DISPATCH = Cost(0, 2500, 2500)
 
-# Pointers and flags of a FIFO.
-FIFO = Cost(0, 14, 12)
-
 KNOBS = {
     "dsp": "Use fewer dsp_rows or token lanes, or fewer lanes of gelu, softmax and norm.",
     "lut": "Use fewer pot_rows or fewer token lanes.",
@@ -208,15 +205,7 @@ def control_items(engine: Engine) -> list[Item]:
 
 
 def _memory_item(memory: Memory) -> Item:
-    control = memory.copies if memory.fifo else 0
-    return Item(
-        memory.name,
-        memory.copies,
-        0,
-        memory.lut + round(control * FIFO.lut),
-        memory.ff + round(control * FIFO.ff),
-        memory.bram18,
-    )
+    return Item(memory.name, memory.copies, 0, memory.lut, memory.ff, memory.bram18)
 
 
 def bill(engine: Engine) -> Bill:
