@@ -154,6 +154,17 @@ def verify(
     _finish(report, directory, as_json)
 
 
+@app.command()
+def resources(directory: Directory, as_json: Json = False) -> None:
+    """Count DSPs, LUTs, flip-flops and block RAMs of a build's RTL.
+
+    The counts are yosys's, module by module; they go into the report beside the estimates.
+    """
+    from vitgen.flow.resources import resources as run
+
+    _finish(run(directory, console=console), directory, as_json)
+
+
 @app.command(name="eval")
 def evaluate(
     directory: Directory,

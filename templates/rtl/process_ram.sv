@@ -21,7 +21,9 @@ module process_ram #(
     input wire wr_req_vld,
     output wire wr_req_rdy
 );
-  reg [WIDTH-1:0] memory[DEPTH];
+  // The cost model draws the same line between LUT RAM and block RAM.
+  localparam STYLE = DEPTH > 64 ? "block" : "distributed";
+  (* ram_style = STYLE *) reg [WIDTH-1:0] memory[DEPTH];
   reg [WIDTH-1:0] answer;  // of the read of the last cycle
   reg answered;
   reg [WIDTH-1:0] held[2];  // older answers, the oldest first

@@ -34,6 +34,11 @@ DEIT_B_ENGINE = Engine(
     residual_depth=3840, act_depth=19200, prob_depth=1970, key_depth=3840, value_depth=3840,
 )  # fmt: skip
 
+MODULES = [
+    dict(name="vit_top", kind="shell", copies=1, dsp=0, lut=1_040, ff=1, bram36=0.5),
+    dict(name="multiply_i", kind="process", copies=2, dsp=960, lut=68_000, ff=25_000, bram36=0.5),
+]
+
 
 @pytest.fixture(scope="session")
 def make_deit():

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from tests.report.conftest import MODULES
 from vitgen.report import charts, roofline
 from vitgen.report.folding import by_role, fold_items, fold_rows
 from vitgen.report.svg import (
@@ -157,7 +158,7 @@ def test_resources_beyond_the_board_stay_in_the_picture(deit):
 
 
 def test_synthesized_bars_are_whole(make_deit):
-    bar = groups(charts.resources(make_deit(synthesis={"lut": 137_040})))[1]
+    bar = groups(charts.resources(make_deit(modules=MODULES)))[1]
     assert len(bar) == 1 and bar[0][1] == pytest.approx((900.0 - 70 - 190) / 2)
 
 

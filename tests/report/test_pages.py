@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.report.conftest import EXACT, FIRST
+from tests.report.conftest import EXACT, FIRST, MODULES
 from vitgen.report.html import render_html
 from vitgen.report.terminal import BAR, bar, show, show_estimate
 
@@ -156,3 +156,14 @@ def test_plain_terminals(deit):
 @pytest.mark.parametrize(("share", "full"), [(0, 0), (0.5, BAR // 2), (1, BAR), (7.0, BAR)])
 def test_bar(share, full):
     assert bar(share).plain == "█" * full + "░" * (BAR - full)
+
+
+def test_counted_modules_are_listed_and_the_count_is_called_yosys(make_deit):
+    report = make_deit(modules=MODULES)
+    page = render_html(report)
+    for module in MODULES:
+        assert f"<td>{module['name']}</td>" in page
+    assert "yosys's count of the RTL, module by module, not Vivado's" in page.replace("&#39;", "'")
+    out = io.StringIO()
+    show(report, Path("nowhere"), Console(file=out, width=120))
+    assert "137,040" in out.getvalue() and "yosys's count" in out.getvalue()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.conftest import BOARD, EXACT, FIDELITY, FIRST
+from tests.report.conftest import BOARD, EXACT, FIDELITY, FIRST, MODULES
 from vitgen.csim.compare import Difference, Result
 from vitgen.design.cost import Workload, estimate
 from vitgen.design.steps import fuse
@@ -103,6 +103,7 @@ def test_what_nobody_measured_is_null(make_deit):
     assert report["fidelity"] is None and report["cycles"]["rtl"] is None
     assert all(r["synthesized"] is None for r in report["resources"].values())
     assert report["fps_from"] == "estimated"
+    assert report["resources_from"] is None and report["modules"] == []
 
 
 def test_no_agreement_from_few_images(make_deit):
@@ -137,9 +138,17 @@ def test_simulated_cycles_by_layer(make_deit, deit):
 
 
 def test_synthesis_stands_beside_the_estimate(make_deit):
-    report = make_deit(synthesis={"lut": 250_000})
-    assert report["resources"]["lut"]["synthesized"] == 250_000
-    assert report["resources"]["dsp"]["synthesized"] is None
+    report = make_deit(modules=MODULES)
+    found = {name: r["synthesized"] for name, r in report["resources"].items()}
+    assert found == {"dsp": 1_920, "lut": 137_040, "ff": 50_001, "bram36": 2}
+    assert report["resources_from"] == "yosys" and report["modules"] == MODULES
+
+
+def test_modules_must_sum_to_what_is_reported(make_deit):
+    report = make_deit(modules=MODULES)
+    report["resources"]["lut"]["synthesized"] += 1
+    with pytest.raises(ValueError, match="lut of modules sum to 137040, not 137041"):
+        check(report)
 
 
 def test_takes_what_the_csim_returns(make_deit):

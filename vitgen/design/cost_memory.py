@@ -6,9 +6,6 @@ from functools import lru_cache
 from vitgen.design.engine import ACCUMULATOR_BITS, BEAT_BITS, Engine
 from vitgen.design.netlist import Per, banks, streams
 
-REGISTER_DEPTH = 2
-"""Up to this many words a FIFO is registers."""
-
 LUTRAM_DEPTH = 64
 """Up to this many words a memory is LUT RAM; beyond, it is block RAM."""
 
@@ -89,6 +86,12 @@ def lutram_luts(width: int, depth: int) -> int:
     return 8 * -(-width // per_block) * -(-depth // 64)
 
 
+def stored_bits(bits: int) -> int:
+    """Width of a local RAM of a process for words of ``bits``: the RTL's words are as wide as the
+    C++ types in memory."""
+    return -(-bits // 64) * 64 if bits > 32 else max(8, 1 << (bits - 1).bit_length())
+
+
 @dataclass(frozen=True)
 class Memory:
     """A memory, or a stream, and how often it exists.
@@ -113,18 +116,36 @@ class Memory:
 
     @property
     def lut(self) -> int:
-        """LUTs of the words, all copies."""
-        if self.depth > LUTRAM_DEPTH:
-            return 0
-        if self.fifo and self.depth <= REGISTER_DEPTH:
-            return self.copies * self.width  # the multiplexer between two registers
-        return self.copies * lutram_luts(self.width, self.depth)
+        """LUTs of words and control, all copies."""
+        words = 0 if self.depth > LUTRAM_DEPTH else lutram_luts(self.width, self.depth)
+        return self.copies * (words + self._control.lut)
 
     @property
     def ff(self) -> int:
-        """Flip-flops of the words, all copies: the output register of a RAM, or all of them."""
-        words = self.depth if self.fifo and self.depth <= REGISTER_DEPTH else 1
-        return self.copies * self.width * words
+        """Flip-flops of pointers and of words on their way out, all copies."""
+        return self.copies * self._control.ff
+
+    @property
+    def _control(self) -> "Control":
+        """What stands around the words, as yosys counts it in ``stream_fifo.sv`` (widths 1 to 960,
+        depths 2 to 1,000) and ``process_ram.sv`` (16 to 540 bits, 17 to 3,840 words)."""
+        deep = self.depth > LUTRAM_DEPTH
+        if not self.fifo:
+            # Two answers wait behind the RAM; LUT RAM has its own read register in flip-flops.
+            return Control(2 * self.width + 10, (2 if deep else 3) * self.width + 3)
+        places, count = (self.depth - 1).bit_length(), self.depth.bit_length()
+        wraps = self.depth & (self.depth - 1) != 0  # pointers are compared with the last place
+        if deep:
+            return Control(3 * places + 3 + 5 * wraps, count + 2 * places + 1)
+        return Control(3 * count + 5 + 6 * wraps, count + 3 * places)
+
+
+@dataclass(frozen=True)
+class Control:
+    """LUTs and flip-flops around the words of a memory."""
+
+    lut: int
+    ff: int
 
 
 def memories(engine: Engine) -> list[Memory]:
@@ -137,14 +158,10 @@ def memories(engine: Engine) -> list[Memory]:
     ]
     params = max(engine.max_tile_rows, engine.max_features)
     found += [
-        Memory("weight_replay", 1, engine.row_word_bits, engine.replay_depth, False),
-        Memory("value_replay", 1, engine.row_word_bits, engine.max_tokens, False),
-        Memory("param_replay", 1, PARAM_BITS, params, False),
+        Memory("weight_replay", 1, stored_bits(engine.row_word_bits), engine.replay_depth, False),
+        Memory("value_replay", 1, stored_bits(engine.row_word_bits), engine.max_tokens, False),
+        Memory("param_replay", 1, stored_bits(PARAM_BITS), params, False),
     ]
-    if engine.array == "dsp48":
-        # A tile's sums, between the cascade that brings six a cycle and the requantizer.
-        width, rows = widths["acc_word"], engine.max_tile_rows
-        found.append(Memory("drained_sums", engine.groups, width, rows, True))
     found += [
         Memory(stream.name, copies[stream.per], widths[stream.type], stream.depth, True)
         for stream in streams(engine)

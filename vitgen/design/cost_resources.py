@@ -1,17 +1,16 @@
 """DSP slices, LUTs, flip-flops and block RAMs of an engine, item by item.
 
-DSP slices of the array and block RAMs follow from the structure. LUTs and flip-flops are estimates
-until synthesised: where a coefficient was measured its place in ``research/engine.md`` is given,
-otherwise it counts the bits of adders and registers of the unit.
+DSP slices and block RAMs follow from the structure. LUTs and flip-flops are lines through what yosys
+counted of the RTL of small engines; ``tests/rtl/test_resources.py`` holds them against it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vitgen.boards.board import Resources as Available
-from vitgen.design.cost_memory import Memory, memories
-from vitgen.design.engine import Engine
-from vitgen.design.netlist import Per, pointers, processes
+from vitgen.design.cost_memory import Memory, bram18, lutram_luts, memories
+from vitgen.design.engine import BEAT_BITS, BURST_DEPTH, Engine
+from vitgen.design.netlist import pointers
 
 
 @dataclass(frozen=True)
@@ -23,51 +22,71 @@ class Cost:
     ff: float = 0.0
 
 
-# A DSP row of one token lane (engine.md section 2): V3a, three rows of 4 bits with carry canaries,
-# 32 LUT and 50 FF a cell; the switch to two rows of 8 bits adds 2.3 LUT a row. hls: V1, sums copied
-# to shift registers, 24.4 LUT and 24.8 FF a product at 32 x 64, two products a cell.
-ARRAY_CELL = {"dsp48": Cost(1, 32 + 3 * 2.3, 50), "hls": Cost(1, 2 * 24.4, 2 * 24.8)}
+@dataclass(frozen=True)
+class Unit:
+    """What a unit of a token group takes: every lane of its own, every token lane, and once."""
 
-# A power-of-two row of one token lane (engine.md section 2, V4): by hand, or as XLS makes it.
-POT_CELL = {"dsp48": Cost(0, 45.4, 45.7), "hls": Cost(0, 106, 59)}
+    lane: Cost
+    token_lane: Cost
+    group: Cost
 
-# engine.md section 2: 27-bit accumulator, 18-bit multiplier, bias, constant shift, clamp. The
-# program's shift is per instruction: a 45-bit barrel shifter of 6 stages, two stages a LUT.
-REQUANT_LANE = Cost(1, 53 + 45 * 3, 36 + 45)
 
-# Five products, each within 27 x 18: w*w, its coefficient, the delta, q*t, the requantizer's.
-# Adders, clamps and the two shifters, counted.
-GELU_LANE = Cost(5, 300, 330)
+# Everything below was counted by yosys (``vitgen resources``: process by process, widths of words as
+# they are, nothing shared between processes) on dsp48 engines of 2, 8 and 16 lanes with units of 1 to
+# 8 lanes, an hls engine of 4, and the array's cells by themselves. What depends on one size was
+# fitted as a line. DSPs are what the structure says.
 
-# Terms: dd * 1/ln2, z * ln2, v*v, its coefficient; scaling: e * R (15 x 26 bits). Comparison of the
-# maximum, two barrel shifters (of the scaled term 12 positions of 17 bits), adders, counted.
-SOFTMAX_LANE = Cost(5, 260, 300)
+# A DSP with its canaries, beside two counters of carries; a power-of-two accumulator.
+MAC_CELL = Cost(1, 19, 8)
+POT_CELL = Cost(0, 41, 38)
+CHAIN_LENGTH = 16  # DSPs of a cascade, as the array is emitted
+LUTRAM_WORDS = 32  # entries of the buffer behind a cascade
 
-# Maximum, sum and reciprocal of every token lane, shifted past the lanes of the unit.
-SOFTMAX_TOKEN_LANE = Cost(0, 90, 140)
+# The same cells in C++ (4 lanes of 5 + 2 rows): sums are copied to registers that shift.
+HLS_CELL = Cost(1, 2 * 24.4, 2 * 24.8)
+HLS_POT_CELL = Cost(0, 106, 59)  # engine.md section 2, V4
 
-# The divider of a group: 25 stages of a 26-bit subtraction and choice.
-SOFTMAX_GROUP = Cost(0, 1000, 1900)
+FIXED_BITS = {"dsp48": 16, "hls": 8}  # of the weights of a DSP in a row word
 
-# x*x in the sums; C*x - S, d*R and n*g in the scaling; the shift by h + 5, counted.
-NORM_LANE = Cost(4, 280, 300)
+# Around the cells: word and stage registers of an activation lane and of a bit of weights; once.
+ARRAY = {
+    "dsp48": Unit(Cost(0, 4, 3.2), Cost(0, 198, 147), Cost(0, 135, 202)),
+    "hls": Unit(Cost(0, 4, 3.2), Cost(0, 471, 320), Cost(1, 350, 300)),
+}
 
-# Sums, variance and root of every token lane, shifted past the lanes of the unit.
-NORM_TOKEN_LANE = Cost(0, 200, 315)
+# DSPs. GELU: w*w, its coefficient, the delta, q*t, the requantizer's. Softmax: dd * 1/ln2, z * ln2,
+# v*v, its coefficient; scaling; one for the number of words of each of three processes. LayerNorm:
+# x*x in the sums; C*x - S, d*R and n*g in the scaling; once C*Q and S*S of the variance, two slices
+# each, and two numbers of words.
+UNITS = {
+    "requant": Unit(Cost(1, 534, 230), Cost(0, 85, 236), Cost(0, 250, 300)),
+    "gelu": Unit(Cost(5, 387, 72), Cost(0, 44, 91), Cost(0, 150, 200)),
+    "softmax": Unit(Cost(5, 301, 174), Cost(0, 359, 602), Cost(3, 1700, 900)),
+    "norm": Unit(Cost(4, 549, 777), Cost(0, 446, 902), Cost(6, 1850, 2200)),
+}
 
-# The variance of a group, a lane a cycle (C*Q and S*S, 10 x 41 and 26 x 26 bits: two slices each), and
-# its pipeline of 42 stages: normalisation, 17 bits of the root, 18 of its reciprocal.
-NORM_GROUP = Cost(4, 1650, 2900)
+# Per group: feed, residual and the writers of the four banks; three numbers of words.
+MOVES = Unit(Cost(), Cost(0, 198, 304), Cost(3, 1365, 1561))
 
-# Counters, addresses and handshakes of a process, counted on the widest of them.
-PROCESS = Cost(0, 110, 140)
+DISPATCH = Cost(7, 3950, 3750)
+DISPATCH_GROUP = Cost(0, 970, 1680)
 
-# An AXI master with its burst logic, and the register file and dispatch: planning figures.
-DMA_BUNDLE = Cost(0, 800, 1200)
-DISPATCH = Cost(0, 2500, 2500)
+# Once: load, gather, both replays, key read, row select, parameters and store, with products for
+# numbers of words; a bit of a row word passes most of them.
+SHARED = Cost(11, 2430, 2660)
+SHARED_ROW_BIT = Cost(0, 13, 24)
+SHARED_TOKEN_LANE = Cost(0, 44, 80)
+SHARED_GROUP = Cost(0, 200, 278)
 
-# Pointers and flags of a FIFO.
-FIFO = Cost(0, 14, 12)
+# value_turn by the bit of a tile.
+TURN_BIT = Cost(0, 3.56, 2.09)
+TURN = Cost(1, 225, 331)
+
+# AXI masters, and the registers and the control of a run.
+WEIGHT_BURSTS = 8  # under way at a time; others have 4
+DMA = Cost(0, 495, 195)
+DMA_WEIGHTS = Cost(0, 386, 194)
+REGISTERS = Cost(0, 770, 520)
 
 KNOBS = {
     "dsp": "Use fewer dsp_rows or token lanes, or fewer lanes of gelu, softmax and norm.",
@@ -145,27 +164,55 @@ def _item(name: str, count: int, cost: Cost) -> Item:
     )
 
 
+def signed_carry_bits(max_k: int) -> int:
+    """Bits of a carry counter of the array: its magnitude is at most ``k/2 + k/4096 + 1``."""
+    return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
+
+
+def _lane_parts(
+    array: str, grid: tuple[int, int, int, int], units: tuple[int, int, int, int], max_k: int
+) -> Iterator[tuple[str, int, Cost]]:
+    """Name, number and cost of one: what rows and lanes decide."""
+    group_lanes, groups, dsp_rows, pot_rows = grid
+    lanes = group_lanes * groups
+    carry = 2 * signed_carry_bits(max_k)
+    if array == "dsp48":
+        cell = Cost(1, MAC_CELL.lut + carry, MAC_CELL.ff + carry)
+        yield "array.dsp_rows", dsp_rows * lanes, cell
+        yield "array.pot_rows", pot_rows * lanes, POT_CELL
+        chains = -(-dsp_rows // CHAIN_LENGTH)
+        drained = lutram_luts((48 + carry) * group_lanes, LUTRAM_WORDS)
+        yield "array.chains", chains * groups, Cost(0, drained, 0)
+    else:
+        yield "array.dsp_rows", dsp_rows * lanes, HLS_CELL
+        yield "array.pot_rows", pot_rows * lanes, HLS_POT_CELL
+    frame = ARRAY[array]
+    yield "array.token_lanes", lanes, frame.token_lane
+    yield "array.row_bits", groups * (FIXED_BITS[array] * dsp_rows + 4 * pot_rows), frame.lane
+    yield "array.groups", groups, frame.group
+    for (name, unit), width in zip(UNITS.items(), units, strict=True):
+        yield name, width * groups, unit.lane
+        yield f"{name}.token_lanes", lanes, unit.token_lane
+        yield f"{name}.groups", groups, unit.group
+
+
+def array_k(engine: Engine) -> int:
+    """The longest product that the array meets: of a layer, of QK^T or over the keys."""
+    return max(engine.max_k, engine.max_tokens, engine.max_head_dim)
+
+
 def lane_items(engine: Engine) -> list[Item]:
     """Array and vector units: what the number of rows and lanes decides."""
-    lanes, groups = engine.token_lanes, engine.groups
-    return [
-        _item("array.dsp_rows", engine.dsp_rows * lanes, ARRAY_CELL[engine.array]),
-        _item("array.pot_rows", engine.pot_rows * lanes, POT_CELL[engine.array]),
-        _item("requant", engine.requant_lanes * groups, REQUANT_LANE),
-        _item("gelu", engine.gelu_lanes * groups, GELU_LANE),
-        _item("softmax", engine.softmax_lanes * groups, SOFTMAX_LANE),
-        _item("softmax.token_lanes", lanes, SOFTMAX_TOKEN_LANE),
-        _item("norm", engine.norm_lanes * groups, NORM_LANE),
-        _item("norm.token_lanes", lanes, NORM_TOKEN_LANE),
-        _item("norm.groups", groups, NORM_GROUP),
-        _item("softmax.groups", groups, SOFTMAX_GROUP),
-    ]
+    grid = (engine.group_lanes, engine.groups, engine.dsp_rows, engine.pot_rows)
+    units = (engine.requant_lanes, engine.gelu_lanes, engine.softmax_lanes, engine.norm_lanes)
+    return [_item(*part) for part in _lane_parts(engine.array, grid, units, array_k(engine))]
 
 
 def grid_cost(
     array: str,
     grid: tuple[int, int, int, int],
     units: tuple[int, int, int, int] = (1, 1, 1, 1),
+    max_k: int = 1,
 ) -> Cost:
     """The sum of :func:`lane_items`, quickly and without an engine.
 
@@ -173,50 +220,52 @@ def grid_cost(
     ----------
     grid : group_lanes, groups, dsp_rows, pot_rows.
     units : requant_lanes, gelu_lanes, softmax_lanes, norm_lanes; by default the narrowest.
+    max_k : longest product of the array; by default the shortest.
     """
-    group_lanes, groups, dsp_rows, pot_rows = grid
-    lanes = group_lanes * groups
-    parts = [(ARRAY_CELL[array], dsp_rows * lanes), (POT_CELL[array], pot_rows * lanes)]
-    unit_costs = (REQUANT_LANE, GELU_LANE, SOFTMAX_LANE, NORM_LANE)
-    parts += [(cost, count * groups) for cost, count in zip(unit_costs, units, strict=True)]
-    parts += [(SOFTMAX_TOKEN_LANE, lanes), (NORM_TOKEN_LANE, lanes), (NORM_GROUP, groups)]
-    parts.append((SOFTMAX_GROUP, groups))
+    parts = list(_lane_parts(array, grid, units, max_k))
     return Cost(
-        sum(part.dsp * count for part, count in parts),
-        sum(part.lut * count for part, count in parts),
-        sum(part.ff * count for part, count in parts),
+        sum(part.dsp * count for _, count, part in parts),
+        sum(part.lut * count for _, count, part in parts),
+        sum(part.ff * count for _, count, part in parts),
     )
 
 
-def _turn_item(engine: Engine) -> Item:
-    """Two tiles of registers; the one that leaves is loaded or shifted, a LUT a bit."""
-    bits = min(engine.max_head_dim, engine.fixed_rows(8)) * engine.act_bits * engine.group_lanes
-    return Item("value_turn.tiles", 2, 0, bits, 2 * bits)
+def _turn_items(engine: Engine) -> list[Item]:
+    """Two tiles of registers: one is collected word by word, the other leaves or is replaced."""
+    bits = min(engine.max_head_dim, engine.fixed_rows(8)) * engine.act_word_bits
+    return [_item("value_turn.tiles", bits, TURN_BIT), _item("value_turn.control", 1, TURN)]
+
+
+def _dma_items(engine: Engine) -> list[Item]:
+    """Masters; those of the weights have more bursts under way, more words than LUT RAM takes."""
+    shared = len(pointers()) - 1
+    words = BURST_DEPTH // 2 * WEIGHT_BURSTS
+    port = DMA_WEIGHTS
+    weights = Item(
+        "shell.weight_masters", engine.weight_ports, 0, round(port.lut * engine.weight_ports),
+        round(port.ff * engine.weight_ports), engine.weight_ports * bram18(BEAT_BITS, words),
+    )  # fmt: skip
+    return [_item("shell.masters", shared, DMA), weights, _item("shell.registers", 1, REGISTERS)]
 
 
 def control_items(engine: Engine) -> list[Item]:
-    """Processes, DMA and dispatch."""
-    copies = {Per.ACCELERATOR: 1, Per.GROUP: engine.groups, Per.PORT: engine.weight_ports}
-    count = sum(copies[process.per] for process in processes())
-    bundles = sum(copies[pointer.per] for pointer in pointers())
+    """The other processes, DMA and registers."""
     return [
-        _item("processes", count, PROCESS),
-        _item("dma", bundles, DMA_BUNDLE),
+        _item("moves.token_lanes", engine.token_lanes, MOVES.token_lane),
+        _item("moves.groups", engine.groups, MOVES.group),
         _item("dispatch", 1, DISPATCH),
-        _turn_item(engine),
+        _item("dispatch.groups", engine.groups, DISPATCH_GROUP),
+        _item("shared", 1, SHARED),
+        _item("shared.row_bits", engine.row_word_bits, SHARED_ROW_BIT),
+        _item("shared.token_lanes", engine.token_lanes, SHARED_TOKEN_LANE),
+        _item("shared.groups", engine.groups, SHARED_GROUP),
+        *_turn_items(engine),
+        *_dma_items(engine),
     ]
 
 
 def _memory_item(memory: Memory) -> Item:
-    control = memory.copies if memory.fifo else 0
-    return Item(
-        memory.name,
-        memory.copies,
-        0,
-        memory.lut + round(control * FIFO.lut),
-        memory.ff + round(control * FIFO.ff),
-        memory.bram18,
-    )
+    return Item(memory.name, memory.copies, 0, memory.lut, memory.ff, memory.bram18)
 
 
 def bill(engine: Engine) -> Bill:

@@ -166,11 +166,14 @@ class _Search:
             return None
         whole = bill(probe)
         units = lane_items(probe)
-        rest = whole.lut - sum(item.lut for item in units)
+        rest_lut = whole.lut - sum(item.lut for item in units)
+        rest_dsp = whole.dsp - sum(item.dsp for item in units)
         if whole.bram36 > self.stock["bram36"] * 1.1:  # a shorter FIFO may still bring it in
             self.refuse(probe, whole)
             return None
-        fitted = fit_lanes(form, self.stock["dsp"], self.stock["lut"] - rest)
+        fitted = fit_lanes(
+            form, self.stock["dsp"] - rest_dsp, self.stock["lut"] - rest_lut
+        )
         if fitted is None:
             self.refuse(probe, whole)
             return None

@@ -22,7 +22,7 @@ from vitgen.design.cost_cycles import (
     sub_words,
     turn_cycles,
 )
-from vitgen.design.cost_resources import Cost, grid_cost
+from vitgen.design.cost_resources import Cost, array_k, grid_cost
 from vitgen.design.cost_stem import StemShape
 from vitgen.design.cost_work import Load, Norm, Product
 from vitgen.design.cost_workload import (
@@ -308,7 +308,8 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
     widths = unit_lanes(engine.group_lanes)
     lanes = Lanes(*[widths[0]] * 4)
     cycles = form.cycles(lanes)
-    need = grid_cost(engine.array, grid, lanes.widths)
+    max_k = array_k(engine)
+    need = grid_cost(engine.array, grid, lanes.widths, max_k)
     while True:
         over = need.dsp > dsp or need.lut > lut
         best: tuple[float, Lanes, float, Cost] | None = None
@@ -317,7 +318,7 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
             if not below:
                 continue
             trial = replace(lanes, **{unit: below[0]})
-            slower, cost = form.cycles(trial), grid_cost(engine.array, grid, trial.widths)
+            slower, cost = form.cycles(trial), grid_cost(engine.array, grid, trial.widths, max_k)
             saved = max(need.dsp - cost.dsp, (need.lut - cost.lut) / LUTS_PER_DSP)
             rate = (slower - cycles) / saved
             if best is None or rate < best[0]:

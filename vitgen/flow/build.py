@@ -40,6 +40,7 @@ from vitgen.rtl.simulate import Memory, Simulation
 CSIM = "verification/csim.json"
 RTL = "verification/rtl.json"
 FIDELITY = "fidelity.json"
+RESOURCES = "resources.json"
 
 
 class Build:
@@ -196,6 +197,17 @@ class Build:
             "verify_rtl", ("lower", "design", "emit", "pack"), produce, images=len(batch)
         )
 
+    def count_resources(self) -> None:
+        """Have yosys count what every module of the RTL takes, and record it."""
+
+        def produce() -> dict[str, bytes]:
+            from vitgen.rtl.resources import accelerator_resources
+
+            with self._doing("counting resources of the RTL: minutes"):
+                return {RESOURCES: _json(accelerator_resources(self.design.engine).to_json())}
+
+        self.directory.step("resources", ("design",), produce)
+
     def evaluate(self, produce: Callable[[Graph], dict[str, Any]], data: str) -> dict[str, Any]:
         """Record the accuracy of the networks on ``data``; what ``produce`` made, now or before."""
         self.directory.step(
@@ -203,13 +215,12 @@ class Build:
         )
         return self._recorded("evaluate", FIDELITY) or {}
 
-    def _recorded(self, step: str, file: str) -> dict[str, Any] | None:
+    def _recorded(self, step: str, file: str) -> Any:
         """The result of a step that holds for the build as it is now; an outdated one goes."""
         if not self.directory.current(step):
             self.directory.drop(step)
             return None
-        result: dict[str, Any] = json.loads((self.directory.path / file).read_text())
-        return result
+        return json.loads((self.directory.path / file).read_text())
 
     def report(self) -> dict[str, Any]:
         """Write ``report.json``, ``report.html`` and the manifest; returns the report."""
@@ -224,6 +235,7 @@ class Build:
             },
             fidelity=fidelity,
             weights="synthetic" if self.request.checkpoint is None else "trained",
+            modules=self._recorded("resources", RESOURCES) or (),
         )
         files = {"report.json": _json(report), "report.html": render_html(report).encode()}
         self.directory.step("report", (), lambda: files, report=report)
@@ -285,6 +297,7 @@ def _run(
             run.verify_csim(images)
         if level == "rtl":
             run.verify_rtl(images)
+            run.count_resources()
         return run.report()
 
 

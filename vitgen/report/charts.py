@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vitgen.report.folding import ITEM_NAMES, ROLE_NAMES, fold_items, fold_rows
-from vitgen.report.format import CAUSES, RESOURCE_NAMES, count, percent, size, taken, tick
+from vitgen.report.format import (
+    CAUSES,
+    COUNTED,
+    RESOURCE_NAMES,
+    count,
+    percent,
+    size,
+    taken,
+    tick,
+)
 from vitgen.report.svg import TEXT, Bar, BarStyle, Segment, bars
 
 DENSE = 24  # rows beyond which bars become thin
@@ -78,7 +87,7 @@ def traffic(report: Mapping[str, Any]) -> str:
 def resources(report: Mapping[str, Any]) -> str:
     """A bar for each resource as a share of the board's, cut into the groups of the bill.
 
-    Where a synthesis counted, the bar is whole: the bill's items are estimates.
+    Where yosys counted, the bar is whole: the bill's items are estimates.
     """
     groups = fold_items(report["items"])
     rows, top = [], 1.0
@@ -87,7 +96,7 @@ def resources(report: Mapping[str, Any]) -> str:
         need, source = taken(resource)
         stock = resource["available"]
         parts = [(group, cells[name]) for group, cells in groups]
-        if source == "synthesized":
+        if source == COUNTED:
             parts = [(ITEM_NAMES[-1], float(need))]
         segments = tuple(
             Segment(

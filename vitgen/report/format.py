@@ -105,10 +105,14 @@ def difference(first: Mapping[str, Any]) -> str:
     )
 
 
+COUNTED = "yosys's count"
+"""What a figure is called that was counted; Vivado's would differ."""
+
+
 def taken(resource: Mapping[str, Any]) -> tuple[int, str]:
     """What a design takes of a resource, and where the figure is from."""
     if resource["synthesized"] is not None:
-        return resource["synthesized"], "synthesized"
+        return resource["synthesized"], COUNTED
     return resource["estimated"], "estimated"
 
 

@@ -3,6 +3,7 @@
 A figure that nobody measured is None. There is no time or date: same inputs, same bytes.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,7 +27,7 @@ class Cycles(Part):
 
 
 class Resource(Part):
-    """One resource: the cost model's figure, a synthesis's, and what the board has."""
+    """One resource: the cost model's figure, what ``resources_from`` counted, the board's stock."""
 
     estimated: Count
     synthesized: Count | None
@@ -51,6 +52,18 @@ class Item(Part):
     lut: Count
     ff: Count
     bram18: Count
+
+
+class Module(Part):
+    """A module of the RTL: ``copies`` of it, and what one takes; ``bram36`` comes in halves."""
+
+    name: str
+    kind: Literal["shell", "process", "fifo", "ram"]
+    copies: Count
+    dsp: Count
+    lut: Count
+    ff: Count
+    bram36: Annotated[float, Field(ge=0)]
 
 
 class Efficiency(Part):
@@ -213,7 +226,9 @@ class Report(Part):
     latency_ms: Positive
     efficiency: Efficiency
     resources: Resources
+    resources_from: Literal["yosys"] | None
     items: list[Item]
+    modules: list[Module]
     binding: Binding
     next_step: NextStep | None
     dram_bytes_per_image: Traffic
@@ -249,6 +264,9 @@ def check(report: dict[str, Any]) -> None:
     simulated = [layer.cycles.rtl for layer in parsed.layers if layer.cycles.rtl is not None]
     if simulated and parsed.cycles.rtl is not None:
         sums["simulated cycles of layers"] = (sum(simulated), parsed.cycles.rtl)
+    for name in ("dsp", "lut", "ff", "bram36") if parsed.modules else ():
+        total = math.ceil(sum(m.copies * getattr(m, name) for m in parsed.modules))
+        sums[f"{name} of modules"] = (total, getattr(parsed.resources, name).synthesized)
     for what, (found, total) in sums.items():
         if found != total:
             raise ValueError(f"{what} sum to {found}, not {total}")

@@ -82,7 +82,7 @@ def summarize(
     verification: Mapping[str, Any],
     fidelity: Mapping[str, Any] | None,
     weights: str,
-    synthesis: Mapping[str, int] | None = None,
+    modules: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report of a build, in the form of :class:`vitgen.report.schema.Report`.
 
@@ -94,11 +94,12 @@ def summarize(
         ``cycles_by_op``.
     fidelity : ``images``, ``top1_agreement``, ``top1`` and ``sqnr_db``, what there is of them.
     weights : "trained" or "synthetic".
-    synthesis : resources by name, from a synthesis of the same files.
+    modules : of the RTL with what each takes (:class:`vitgen.report.schema.Module`), where yosys
+        counted them.
     """
     return compose(
         Subject.of(graph), design, request=request, verification=verification, fidelity=fidelity,
-        weights=weights, synthesis=synthesis,
+        weights=weights, modules=modules,
     )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def compose(
     verification: Mapping[str, Any] | None = None,
     fidelity: Mapping[str, Any] | None = None,
     weights: str = "synthetic",
-    synthesis: Mapping[str, int] | None = None,
+    modules: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """:func:`summarize` for a model that need not have weights."""
     board = boards.load(design.board)
@@ -142,8 +143,10 @@ def compose(
             "ideal": found.timeline.ideal / cycles,
             "busy_lanes": found.macs / (found.lanes * cycles),
         },
-        "resources": _resources(found, board, synthesis or {}),
+        "resources": _resources(found, board, modules),
+        "resources_from": "yosys" if modules else None,
         "items": [asdict(item) for item in found.bill.items],
+        "modules": [dict(module) for module in modules],
         "binding": {"resource": design.binding, "shares": dict(design.shares)},
         "next_step": _next_step(found, workload, board),
         "dram_bytes_per_image": {"total": found.traffic.total, **asdict(found.traffic)},
@@ -185,11 +188,17 @@ def _causes(found: Estimate) -> dict[str, int]:
 
 
 def _resources(
-    found: Estimate, board: Board, synthesis: Mapping[str, int]
+    found: Estimate, board: Board, modules: Sequence[Mapping[str, Any]]
 ) -> dict[str, dict[str, int | None]]:
     stock = board.resources.to_dict()
+
+    def counted(name: str) -> int | None:
+        if not modules:
+            return None
+        return math.ceil(sum(module["copies"] * module[name] for module in modules))
+
     return {
-        name: {"estimated": need, "synthesized": synthesis.get(name), "available": stock[name]}
+        name: {"estimated": need, "synthesized": counted(name), "available": stock[name]}
         for name, need in found.bill.totals().items()
     }
 

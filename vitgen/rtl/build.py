@@ -14,6 +14,7 @@ from vitgen.rtl import verilator
 from vitgen.rtl.clang import find_clang
 from vitgen.rtl.modules import Module, process_modules, support_files
 from vitgen.rtl.stitch import CORE, GROUP, Core, stitch
+from vitgen.rtl.yosys import require_yosys
 
 _MEMORIES = {"param": "params", "image": "image", "constant": "constants"}
 
@@ -41,6 +42,7 @@ def require_tools() -> None:
             "Install it: pip install 'xls-python==0.1.9934'. Everything but RTL works without.",
         )
     verilator.find_verilator()
+    require_yosys()
     find_compiler()
 
 
