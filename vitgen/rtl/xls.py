@@ -152,8 +152,10 @@ def _attempt(
         result = c_api.Package.parse_ir(text).schedule_and_codegen(
             generator="pipeline", with_delay_model=True, delay_model=_MODEL,
             worst_case_throughput=interval, module_name=process.name,
-            reset="rst", use_system_verilog=True, flop_inputs=True, flop_outputs=True,
-            flop_inputs_kind="skid_buffer", flop_outputs_kind="skid_buffer",
+            reset="rst", use_system_verilog=True,
+            # A FIFO or a RAM stands at every port: registers of the ports' own would only be more of
+            # the same, two or three words a stream.
+            flop_inputs=False, flop_outputs=False,
             # Without the three suffixes XLS gives the signals of a channel one name.
             streaming_channel_data_suffix="_data", streaming_channel_valid_suffix="_vld",
             streaming_channel_ready_suffix="_rdy", gate_recvs=False,
