@@ -108,7 +108,7 @@ def resources(report: Mapping[str, Any]) -> str:
         top = max(top, share)
         text = f"{count(need)} of {count(stock)} · {percent(share)}"
         rows.append(Bar(title, text, segments, mark=1.0))
-    style = BarStyle(left=70.0, right=190.0, bar=20.0, pitch=34.0)
+    style = BarStyle(left=70.0, right=200.0, bar=20.0, pitch=34.0)
     return bars(
         rows, "Resources against the board", style=style, top=top,
         axis="share of the board (line: all of it)", tick=lambda v: percent(v, 0),

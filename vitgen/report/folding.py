@@ -19,10 +19,10 @@ NORM_ROLE, OTHER_ROLE = "LayerNorm", "other"
 ROLE_NAMES = (*(name for name, _ in ROLES), NORM_ROLE, OTHER_ROLE)
 
 ITEM_GROUPS: tuple[tuple[str, str], ...] = (
-    ("array, DSP rows", r"array\.dsp_rows|drained_sums"),
+    ("array, DSP rows", r"array\.(?!pot_rows)\w+"),
     ("array, power-of-two rows", r"array\.pot_rows"),
-    ("requantizer", r"requant"),
-    ("GELU", r"gelu"),
+    ("requantizer", r"requant(\.\w+)?"),
+    ("GELU", r"gelu(\.\w+)?"),
     ("softmax", r"softmax(\.\w+)?"),
     ("LayerNorm", r"norm(\.\w+)?"),
     ("banks and buffers", r"bank\.\w+|\w+_replay|weight_words|value_turn\.\w+"),

@@ -47,9 +47,11 @@ _BODY = (
     "alumacc -macc-only",
     "maccmap -unmap",
     "opt_clean",
-    (f"techmap -map +/mul2dsp.v -map {_MAP} -D DSP_A_MAXWIDTH=27 -D DSP_B_MAXWIDTH=18 "
-    "-D DSP_A_MAXWIDTH_PARTIAL=18 -D DSP_A_MINWIDTH=2 -D DSP_B_MINWIDTH=2 -D DSP_Y_MINWIDTH=9 "
-    "-D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL27X18"),
+    (
+        f"techmap -map +/mul2dsp.v -map {_MAP} -D DSP_A_MAXWIDTH=27 -D DSP_B_MAXWIDTH=18 "
+        "-D DSP_A_MAXWIDTH_PARTIAL=18 -D DSP_A_MINWIDTH=2 -D DSP_B_MINWIDTH=2 "
+        "-D DSP_Y_MINWIDTH=9 -D DSP_SIGNEDONLY=1 -D DSP_NAME=$__MUL27X18"
+    ),
     "select a:mul2dsp",
     "setattr -unset mul2dsp",
     "select -clear",
@@ -101,9 +103,7 @@ class Counts:
 
     def times(self, copies: int) -> "Counts":
         """That many of it."""
-        return Counts(
-            copies * self.dsp, copies * self.lut, copies * self.ff, copies * self.bram36
-        )
+        return Counts(copies * self.dsp, copies * self.lut, copies * self.ff, copies * self.bram36)
 
 
 @dataclass(frozen=True)
