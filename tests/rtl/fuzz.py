@@ -8,14 +8,14 @@ from tests.rtl.cosim import random_words
 from tests.rtl.fuzz_expressions import (
     Expressions,
     Scope,
+    Shapes,
     Table,
     Variable,
-    random_shape,
-    random_width,
     type_of,
 )
 
 COMMANDS = 3  # of a run, before the one that says stop
+GROUP = 200  # programs that have their widths in common
 _TRIPS = 4  # the most iterations of a loop
 
 
@@ -155,7 +155,8 @@ class Generator:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
-        self.expressions = Expressions(self.rng)
+        self.shapes = Shapes(seed // GROUP)
+        self.expressions = Expressions(self.rng, self.shapes)
         self.names = 0
         self.structs: list[str] = []
         self.repeats = 1  # the most runs of the statement that is being made, for a command
@@ -165,7 +166,7 @@ class Generator:
         self.outputs = [stream for stream in self.streams if stream.sends]
         self.bounds = self.rng.randint(1, 2)
         shapes = [(3, False)] * self.bounds
-        shapes += [random_shape(self.rng) for _ in range(self.rng.randint(1, 3))]
+        shapes += [self.shapes.draw(self.rng) for _ in range(self.rng.randint(1, 3))]
         self.fields = [Variable(f"f{i}", *shape) for i, shape in enumerate(shapes)]
         self._struct("FUZZ_command", [Variable("stop", 1, False), *self.fields])
 
@@ -184,13 +185,13 @@ class Generator:
             for number in range(count):
                 name = f"{'out' if sends else 'in'}{number}"
                 if self.rng.random() < 0.3:
-                    members = [Variable(f"m{i}", *random_shape(self.rng))
+                    members = [Variable(f"m{i}", *self.shapes.draw(self.rng))
                                for i in range(self.rng.randint(2, 3))]  # fmt: skip
                     kind = f"FUZZ_{name}_word"
                     self._struct(kind, members)
                     found.append(Stream(name, kind, tuple(members), sends))
                 else:
-                    shape = random_shape(self.rng)
+                    shape = self.shapes.draw(self.rng)
                     found.append(Stream(name, type_of(*shape), (Variable("", *shape),), sends))
         return found
 
@@ -201,7 +202,7 @@ class Generator:
         return self.expressions.cast(value, variable.width, variable.signed).text
 
     def _declare(self, scope: Scope, shape: tuple[int, bool] | None = None) -> Node:
-        made = Variable(self._name("v"), *(shape or random_shape(self.rng)), writable=True)
+        made = Variable(self._name("v"), *(shape or self.shapes.draw(self.rng)), writable=True)
         kind = self.rng.random()
         if kind < 0.4 or not scope.variables:
             value = str(self.rng.choice((0, 0, 1, 5)))
@@ -212,8 +213,7 @@ class Generator:
 
     def _table(self, scope: Scope) -> Node:
         index_bits, writable = self.rng.randint(1, 3), self.rng.random() < 0.8
-        width = min(random_width(self.rng), 80)
-        element = Variable("", max(2, width), self.rng.random() < 0.4)
+        element = Variable("", *self.shapes.draw(self.rng))
         table = Table(self._name("t"), element, index_bits, writable)
         count = 1 << index_bits
         scope.tables.append(table)
@@ -227,7 +227,7 @@ class Generator:
         )  # fmt: skip
 
     def _constant(self, scope: Scope, path: _Path) -> Node:
-        made = Variable(self._name("c"), *random_shape(self.rng))
+        made = Variable(self._name("c"), *self.shapes.draw(self.rng))
         value = self.expressions.number(scope, 3).text
         scope.variables.append(made)
         return line(f"const {made.type} {made.name} = {value};", made.name)
@@ -257,7 +257,7 @@ class Generator:
             bit = rng.randrange(target.width)
             return line(f"{name}[{bit}] = {self.expressions.condition(scope, 2)};")
         if kind < 0.62 and not target.signed and target.width >= 6:
-            bits = rng.randint(1, target.width // 2)
+            bits = rng.choice([bits for bits in (1, 3, 9) if bits <= target.width // 2])
             lane = rng.randrange(target.width // bits)
             value = self.expressions.number(scope, 2).text
             return line(f"set_lane<{bits}>({name}, {lane}, {value});")
@@ -366,7 +366,7 @@ class Generator:
 
     def _block(self, scope: Scope, path: _Path, depth: int) -> list[Node]:
         found = []
-        for _ in range(self.rng.randint(1, 3 if depth < 2 else 5)):
+        for _ in range(self.rng.randint(1, 2 if depth < 2 else 4)):
             kind = self.rng.choices(
                 ("assign", "constant", "store", "read", "write", "branch", "lanes", "counter"),
                 (30, 10, 8, 16, 14, 14 if depth > 0 else 0, 4, 4),

@@ -64,27 +64,48 @@ def type_of(width: int, signed: bool) -> str:
     return f"ap_{'int' if signed else 'uint'}<{width}>"
 
 
-def random_width(rng: random.Random) -> int:
+def _random_width(rng: random.Random) -> int:
     """Mostly narrow, now and then beyond 64 bits, seldom near 300."""
     kind = rng.random()
     if kind < 0.55:
         return rng.randint(2, 18)
     if kind < 0.85:
         return rng.randint(1, 40)
-    return rng.randint(41, 70) if kind < 0.96 else rng.randint(71, 300)
+    return rng.randint(41, 70) if kind < 0.93 else rng.randint(71, 300)
 
 
-def random_shape(rng: random.Random) -> tuple[int, bool]:
-    """Width and sign of a number; a signed one has at least two bits."""
-    width, signed = random_width(rng), rng.random() < 0.45
-    return (max(2, width) if signed else width), signed
+class Shapes:
+    """The few widths and signs that the numbers of a group of programs have.
+
+    Every pair of types makes the compiler of the golden program instantiate the operators of ap_int
+    once more, which takes far longer than all else.
+    """
+
+    def __init__(self, group: int) -> None:
+        rng = random.Random(f"shapes {group}")
+        widths = [_random_width(rng) for _ in range(6)] + [rng.randint(2, 12)]
+        self._shapes = [(max(2, width), number % 2 == 0) for number, width in enumerate(widths)]
+        self._shapes[1] = (widths[1], False)
+
+    def draw(self, rng: random.Random) -> tuple[int, bool]:
+        """Width and sign of a number; a signed one has at least two bits."""
+        return rng.choice(self._shapes)
+
+    def narrow(self, rng: random.Random) -> tuple[int, bool]:
+        """One of at most 20 bits."""
+        found = [shape for shape in self._shapes if shape[0] <= 20]
+        return rng.choice(found)
+
+    def has(self, width: int, signed: bool) -> bool:
+        """Whether it is one of them."""
+        return (width, signed) in self._shapes
 
 
 class Expressions:
     """Makes expressions of the variables of a scope."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
+    def __init__(self, rng: random.Random, shapes: Shapes) -> None:
+        self.rng, self.shapes = rng, shapes
 
     def cast(self, value: Expression, width: int, signed: bool) -> Expression:
         return Expression(f"{type_of(width, signed)}({value.text})", width, signed)
@@ -98,9 +119,10 @@ class Expressions:
              self._conversion, self._choice, self._quotient, self._element),
             (20, 8, 16, 8, 14, 10, 10, 14, 2, 8),
         )[0](scope, depth - 1)  # fmt: skip
-        if made.width > LARGEST:
-            width, signed = random_shape(self.rng)
-            return self.cast(made, width, signed)
+        if self.shapes.has(made.width, made.signed):
+            return made
+        if made.width > LARGEST or self.rng.random() < 0.85:
+            return self.cast(made, *self.shapes.draw(self.rng))
         return made
 
     def condition(self, scope: Scope, depth: int) -> str:
@@ -127,8 +149,7 @@ class Expressions:
         if self.rng.random() < 0.9 and scope.variables:
             found = self.rng.choice(scope.variables)
             return Expression(found.name, found.width, found.signed)
-        width, signed = self.rng.randint(2, 20), self.rng.random() < 0.4
-        return self.cast(self._literal(), width, signed)
+        return self.cast(self._literal(), *self.shapes.draw(self.rng))
 
     def _literal(self) -> Expression:
         value = self.rng.choice((0, 1, -1, 2, 3, -2, 7, 255, 256, -128, self.rng.randint(-999, 9999),
@@ -143,7 +164,7 @@ class Expressions:
         if kind < 0.25:
             return Expression(self.condition(scope, depth - 1), 1, False, native=True)
         if kind < 0.29:
-            inner = self.cast(self.number(scope, depth - 1), self.rng.randint(2, 13), True)
+            inner = self.cast(self.number(scope, depth - 1), *self.shapes.narrow(self.rng))
             factor, more = self.rng.randint(-9, 9), self.rng.randint(0, 99)
             return Expression(f"({inner.text}.to_int() * {factor} + {more})", 32, True, native=True)
         return self.number(scope, depth)
@@ -165,7 +186,7 @@ class Expressions:
     def _product(self, scope: Scope, depth: int) -> Expression:
         a, b = self._pair(scope, depth)
         if a.width + b.width > 90 and self.rng.random() < 0.9:
-            a, b = (self.cast(x, self.rng.randint(2, 30), self.rng.random() < 0.5) for x in (a, b))
+            a, b = (self.cast(x, *self.shapes.narrow(self.rng)) for x in (a, b))
         return Expression(f"({a.text} * {b.text})", a.width + b.width, a.signed or b.signed)
 
     def _bitwise(self, scope: Scope, depth: int) -> Expression:
@@ -201,15 +222,16 @@ class Expressions:
 
     def part_of(self, width: int) -> tuple[int, int]:
         """High and low bit of a part."""
-        low = self.rng.randrange(width)
-        return self.rng.randint(low, width - 1), low
+        size = self.rng.choice([size for size in (1, 2, 4, 7, 13, 34, 70) if size <= width])
+        low = self.rng.randint(0, width - size)
+        return low + size - 1, low
 
     def _part(self, scope: Scope, depth: int) -> Expression:
         found = self.rng.choice(scope.variables)
         if self.rng.random() < 0.4:
             return Expression(f"ap_uint<1>({self._bit(scope)})", 1, False)
         if not found.signed and found.width >= 8 and self.rng.random() < 0.4:
-            bits = self.rng.randint(2, found.width // 2)
+            bits = self.rng.choice([bits for bits in (2, 4, 9) if bits <= found.width // 2])
             lane = self.rng.randrange(found.width // bits)
             kind = self.rng.random() < 0.5
             name = "signed_lane" if kind else "unsigned_lane"
@@ -222,19 +244,19 @@ class Expressions:
         a = self.number(scope, depth)
         if self.rng.random() < 0.3:  # the other sign
             return self.cast(a, max(2, a.width), not a.signed)
-        width, signed = random_shape(self.rng)
+        width, signed = self.shapes.draw(self.rng)
         return self.cast(a, width, signed)
 
     def _choice(self, scope: Scope, depth: int) -> Expression:
-        width, signed = random_shape(self.rng)
+        width, signed = self.shapes.draw(self.rng)
         a, b = (self.cast(self._operand(scope, depth), width, signed) for _ in range(2))
         return Expression(f"({self.condition(scope, depth)} ? {a.text} : {b.text})", width, signed)
 
     def _quotient(self, scope: Scope, depth: int) -> Expression:
-        width = self.rng.randint(3, 16)
-        a = self.cast(self.number(scope, depth), width, self.rng.random() < 0.5)
+        a = self.cast(self.number(scope, depth), *self.shapes.narrow(self.rng))
         operator, divisor = self.rng.choice("/%"), self.rng.choice((2, 3, 5, 8, 10, 77))
-        return self.cast(Expression(f"({a.text} {operator} {divisor})", 0, True), width + 1, True)
+        return Expression(f"({a.text} {operator} {divisor})", a.width + (operator == "/"),
+                          a.signed or operator == "/")  # fmt: skip
 
     def _element(self, scope: Scope, depth: int) -> Expression:
         if not scope.tables:
