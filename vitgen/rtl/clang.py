@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vitgen.errors import VitgenError
+from vitgen.rtl.llvm import WIDTHS
 from vitgen.rtl.structs import HEADER, packing_header
 
 MINIMUM_MAJOR = 16  # the first whose _BitInt holds more than 128 bits
@@ -76,21 +77,22 @@ def prepare(text: str) -> str:
     return _OUTER.sub("while (true) { vitgen_pipeline(0);", text)
 
 
-def compile_process(files: Mapping[str, str], header: str, function: str) -> str:
-    """LLVM IR of one process.
+def compile_process(files: Mapping[str, str], header: str, *functions: str) -> str:
+    """LLVM IR of one process, or of several of one header.
 
     Parameters
     ----------
     files : emitted sources by name (:func:`vitgen.emit.hls.emit_hls`).
-    header : the one that defines ``function``.
-    function : its C++ name.
+    header : the one that defines the processes.
+    functions : their C++ names.
 
     Raises
     ------
     VitgenError : no clang, or the C++ does not compile with the open road's headers.
     """
-    if not function.isidentifier():
-        raise VitgenError(f"{function!r} is not the name of a process.")
+    for function in functions:
+        if not function.isidentifier():
+            raise VitgenError(f"{function!r} is not the name of a process.")
     command = find_clang()
     with tempfile.TemporaryDirectory(prefix="vitgen-rtl-") as scratch:
         place = Path(scratch)
@@ -98,12 +100,13 @@ def compile_process(files: Mapping[str, str], header: str, function: str) -> str
             if name.endswith(".h"):
                 (place / Path(name).name).write_text(prepare(text))
         (place / HEADER).write_text(packing_header(files))
-        unit = (
-            f'#include "{HEADER}"\n#include "{header}"\n'
-            f"extern auto* const vitgen_process = &{function};\n"
-            f"extern constexpr auto vitgen_widths = hls::port_widths_of(&{function});\n"
-        )
-        (place / _UNIT).write_text(unit)
+        unit = [f'#include "{HEADER}"\n#include "{header}"\n']
+        for function in functions:
+            unit.append(
+                f"extern auto* const vitgen_process_{function} = &{function};\n"
+                f"extern constexpr auto {WIDTHS}_{function} = hls::port_widths_of(&{function});\n"
+            )
+        (place / _UNIT).write_text("".join(unit))
         done = subprocess.run(
             [*command, *_FLAGS, "-isystem", str(INCLUDE), "-I", ".", "-S", "-emit-llvm",
              "-o", "unit.ll", _UNIT],
@@ -112,7 +115,7 @@ def compile_process(files: Mapping[str, str], header: str, function: str) -> str
         if done.returncode != 0:
             first = re.search(r"^.*\berror:.*$", done.stderr, re.MULTILINE)
             raise VitgenError(
-                f"clang does not compile {function} of {header}: "
+                f"clang does not compile {', '.join(functions)} of {header}: "
                 f"{first[0] if first else done.stderr.strip()[-300:]}",
                 "The open road's ap_int.h and hls_stream.h hold only what the templates use.",
             )

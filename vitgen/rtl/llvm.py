@@ -20,6 +20,9 @@ _FLAGS = frozenset(
 OWN_HEADERS = frozenset(("ap_int.h", "hls_stream.h", "vitgen_structs.h"))
 """Headers of the open road: a line of theirs tells a user nothing."""
 
+WIDTHS = "vitgen_widths"
+"""Begin of the name of the constant that says the widths of a function's parameters."""
+
 _NAME = r'(?:[\w.$-]+|"[^"]+")'
 _TOKEN = re.compile(rf'\[\s*\d+ x [^\[\]]+\]|[%@]{_NAME}|[\w.$-]+|[\[\](),=*{{}}]')
 
@@ -226,7 +229,7 @@ def parse_function(text: str, function: str) -> Function:
     end = text.index("\n}", head.end())
     structs = dict(re.findall(rf"^(%{_NAME}) = type (<?\{{.*\}}>?)$", text, re.MULTILINE))
     names = re.findall(rf"(%{_NAME})(?=,|$)", head[2])
-    ports = _ports(text)
+    ports = _ports(text, function)
     if len(names) != len(ports):
         raise VitgenError(f"The LLVM IR of {function} lacks the widths of its parameters.")
     parameters = {name: width for name, (width, _) in zip(names, ports, strict=True)}
@@ -259,9 +262,9 @@ def parse_function(text: str, function: str) -> Function:
     return found
 
 
-def _ports(text: str) -> list[tuple[int, bool]]:
+def _ports(text: str, function: str) -> list[tuple[int, bool]]:
     """The constant that ``compile_process`` adds: bits of every parameter, whether it is a number."""
-    line = re.search(r"^@vitgen_widths = .*$", text, re.MULTILINE)
+    line = re.search(rf"^@{WIDTHS}_{function} = .*$", text, re.MULTILINE)
     values = [int(value) for value in re.findall(r"\bi32 (\d+)", line[0])] if line else []
     return [(width, bool(number)) for width, number in zip(values[::2], values[1::2], strict=True)]
 

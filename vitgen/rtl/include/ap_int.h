@@ -72,6 +72,18 @@ constexpr int common(int w, bool s, int w2, bool s2) {
   return larger(w + (s2 && !s), w2 + (s && !s2));
 }
 
+// What two operands of a comparison become: a type that holds both, but for numbers of both signs with
+// 32 bits or more of which the signed one is no wider. Those compare as unsigned numbers, about as in
+// C: a negative number is above all others, and equal to one of the same low bits unless both have
+// the same width below 64.
+template <int W, bool S, int W2, bool S2, int ORDER>
+struct compared {
+  static constexpr int wide = larger(W, W2);
+  static constexpr bool exact = wide < 32 || (W == W2 && W < 64 && !ORDER);
+  static constexpr bool wraps = S != S2 && !exact && (S ? W2 >= W : W >= W2);
+  typedef typename bits<wraps ? wide + ORDER : common(W, S, W2, S2), !wraps && (S || S2)>::type type;
+};
+
 }  // namespace ap
 
 template <int W, bool S>
@@ -266,18 +278,18 @@ AP_DIVISION(/, W + S2, S || S2)
 AP_DIVISION(%, W < W2 + (!S2 && S) ? W : W2 + (!S2 && S), S)
 #undef AP_DIVISION
 
-#define AP_COMPARE(op)                                                                        \
+#define AP_COMPARE(op, ORDER)                                                                 \
   template <int W, bool S, int W2, bool S2>                                                   \
   AP_INLINE bool operator op(const ap_int_base<W, S>& a, const ap_int_base<W2, S2>& b) {      \
-    typedef typename ap::bits<ap::common(W, S, W2, S2), S || S2>::type type;                  \
+    typedef typename ap::compared<W, S, W2, S2, ORDER>::type type;                            \
     return (type)a.V op (type)b.V;                                                            \
   }
-AP_COMPARE(==)
-AP_COMPARE(!=)
-AP_COMPARE(<)
-AP_COMPARE(<=)
-AP_COMPARE(>)
-AP_COMPARE(>=)
+AP_COMPARE(==, 0)
+AP_COMPARE(!=, 0)
+AP_COMPARE(<, 1)
+AP_COMPARE(<=, 1)
+AP_COMPARE(>, 1)
+AP_COMPARE(>=, 1)
 #undef AP_COMPARE
 
 #define AP_SHIFT(op, forward, backward)                                                       \

@@ -1,0 +1,133 @@
+"""Many random programs side by side in one golden program and in one Verilator model."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.rtl.cosim import HERE, MAIN, Bench, Values, golden_source, signature
+from tests.rtl.engines import ENGINES
+from tests.rtl.fuzz import Program
+from vitgen.csim import compile_program
+from vitgen.emit import emit_hls
+from vitgen.errors import VitgenError
+from vitgen.rtl.clang import compile_process
+from vitgen.rtl.llvm import parse_function
+from vitgen.rtl.structs import HEADER, packing_header
+from vitgen.rtl.translate import Translation, translate
+from vitgen.rtl.xls import schedule
+
+_FILE = "fuzz.h"
+
+
+def sources(programs: Mapping[str, Program]) -> dict[str, str]:
+    """Headers of the programs, by name; the lanes of words are the emitted ones."""
+    files = emit_hls(ENGINES["even"]).texts()
+    structs = "\n".join(program.struct_text(name) for name, program in programs.items())
+    functions = "\n".join(program.text(name) for name, program in programs.items())
+    return {
+        **{name: files[name] for name in ("config.h", "types.h", "process.h")},
+        "commands.h": f'#ifndef COMMANDS_H\n#define COMMANDS_H\n#include "types.h"\n{structs}\n#endif\n',
+        _FILE: f'#ifndef FUZZ_H\n#define FUZZ_H\n#include "process.h"\n{functions}#endif\n',
+    }  # fmt: skip
+
+
+class FuzzBench(Bench):
+    """Programs by name; ``refused`` holds what the translator or XLS says against some."""
+
+    def __init__(self, programs: Mapping[str, Program], place: Path) -> None:
+        self.programs = programs
+        self.refused: dict[str, str] = {}
+        self.translations: dict[str, Translation] = {}
+        files = sources(programs)
+        texts = []
+        llvm = compile_process(files, _FILE, *programs)
+        for name, program in programs.items():
+            try:
+                translation = translate(parse_function(llvm, name))
+                text = schedule(translation, stages=1 + program.seed % 4).verilog
+            except VitgenError as error:
+                self.refused[name] = str(error)
+                continue
+            self.translations[name] = translation
+            texts.append(text)
+        self.functions = {name: _FILE for name in self.translations}
+        self.parameters = {name: signature(files[_FILE], name) for name in self.functions}
+        files[HEADER] = packing_header(files)
+        files["golden.cpp"] = golden_source(files, self.functions)
+        self.golden = compile_program(files, units=["golden.cpp"], flags=("-O0", "-w"),
+                                      cache=place / "golden").path  # fmt: skip
+        self.simulation = self._verilate(texts, place / "verilator", "-O0")
+
+    def _main(self) -> str:
+        lines = ['#include "Vbench.h"', (HERE / "bench.h").read_text()]
+        lines.append("static void bind(const std::string&) {")
+        for name in self.translations:
+            for channel, _, sends in self._outer(name):
+                port = f"top->{name}_of_{channel}"
+                lines.append(f'  channel("{name}.{channel}", 0, {int(sends)}, {port}_data, '
+                             f"{port}_vld, {port}_rdy);")  # fmt: skip
+        return "\n".join([*lines, "}", MAIN, ""])
+
+    def expected(self) -> dict[str, Values]:
+        """What the C++ sends, by program; the process runs twice."""
+        found = {}
+        for name in self.translations:
+            once = self.run_golden(name, Values(self.programs[name].inputs()))
+            found[name] = Values({port: 2 * words for port, words in once.streams.items()})
+        return found
+
+    def differences(self, stall: int, expected: Mapping[str, Values]) -> dict[str, str]:
+        """The first value that differs, by program, of a run of all at random stalls."""
+        lines = []
+        for name in self.translations:
+            inputs, left = self.programs[name].inputs(), expected[name].streams
+            for channel, _, sends in self._outer(name):
+                if sends:
+                    lines.append(f"{name}.{channel} {len(left[channel])}")
+                    continue
+                # The golden program leaves what it has not read: the second run begins there.
+                words = inputs[channel]
+                unread = len(left[channel]) // 2
+                words = words[: len(words) - unread] * 2
+                text = " ".join(f"{word:x}" for word in words)
+                lines.append(f"{name}.{channel} {len(words)} {text}")
+        done = subprocess.run([self.simulation, "all", str(stall), str(stall)],
+                              input="\n".join(lines) + "\n", capture_output=True, text=True,
+                              timeout=600, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found: dict[str, str] = {}
+        for text in done.stdout.splitlines():
+            port, *words = text.split()
+            name, _, channel = port.partition(".")
+            if not channel:
+                continue
+            wanted, sent = expected[name].streams[channel], [int(word, 16) for word in words]
+            if sent != wanted and name not in found:
+                place = next((i for i, (a, b) in enumerate(zip(wanted, sent, strict=False)) if a != b),
+                             min(len(wanted), len(sent)))  # fmt: skip
+                want, got = (f"{x[place]:#x}" if place < len(x) else "nothing" for x in (wanted, sent))
+                found[name] = (f"value {place} of {channel} at stall {stall}: "
+                               f"{got} in RTL, {want} in C++")  # fmt: skip
+        return found
+
+
+def failures(programs: Mapping[str, Program], place: Path) -> dict[str, str]:
+    """What is wrong with each of the programs that fail: a difference, or a refusal."""
+    bench = FuzzBench(programs, place)
+    expected = bench.expected()
+    found = dict(bench.refused)
+    for stall in (0, 40, 75):
+        for name, text in bench.differences(stall, expected).items():
+            found.setdefault(name, text)
+    return found
+
+
+def report(program: Program, name: str, what: str) -> str:
+    """Seed, difference and text of a program."""
+    return f"seed {program.seed}: {what}\n{program.struct_text(name)}\n{program.text(name)}"
+
+
+def uses(name: str, text: str) -> int:
+    """How often a name stands in a text."""
+    return len(re.findall(rf"\b{name}\b", text))

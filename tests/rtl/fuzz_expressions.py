@@ -1,0 +1,273 @@
+"""Random expressions of the process form: what ap_int defines, in C++, with width and sign."""
+
+import random
+from dataclasses import dataclass, field
+
+LARGEST = 320  # bits of an intermediate value
+_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+
+
+@dataclass(frozen=True)
+class Expression:
+    """C++ of a number.
+
+    Parameters
+    ----------
+    text : C++, in parentheses where it needs them.
+    width, signed : of its type in ap_int's rules.
+    native : whether it is an int or bool of C++, whose operators are not ap_int's.
+    """
+
+    text: str
+    width: int
+    signed: bool
+    native: bool = False
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A number that can be read, and assigned where ``writable``."""
+
+    name: str
+    width: int
+    signed: bool
+    writable: bool = False
+
+    @property
+    def type(self) -> str:
+        return type_of(self.width, self.signed)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A local array of ``1 << index_bits`` numbers; a constant one is not ``writable``."""
+
+    name: str
+    element: Variable
+    index_bits: int
+    writable: bool
+
+
+@dataclass
+class Scope:
+    """What a statement can name."""
+
+    variables: list[Variable] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+    def inner(self) -> "Scope":
+        return Scope(list(self.variables), list(self.tables))
+
+
+def type_of(width: int, signed: bool) -> str:
+    """Name of ap_int's type."""
+    return f"ap_{'int' if signed else 'uint'}<{width}>"
+
+
+def _random_width(rng: random.Random) -> int:
+    """Mostly narrow, now and then beyond 64 bits, seldom near 300."""
+    kind = rng.random()
+    if kind < 0.55:
+        return rng.randint(2, 18)
+    if kind < 0.85:
+        return rng.randint(1, 40)
+    return rng.randint(41, 70) if kind < 0.93 else rng.randint(71, 300)
+
+
+class Shapes:
+    """The few widths and signs that the numbers of a group of programs have.
+
+    Every pair of types makes the compiler of the golden program instantiate the operators of ap_int
+    once more, which takes far longer than all else.
+    """
+
+    def __init__(self, group: int) -> None:
+        rng = random.Random(f"shapes {group}")
+        widths = [_random_width(rng) for _ in range(6)] + [rng.randint(2, 12)]
+        self._shapes = [(max(2, width), number % 2 == 0) for number, width in enumerate(widths)]
+        self._shapes[1] = (widths[1], False)
+
+    def draw(self, rng: random.Random) -> tuple[int, bool]:
+        """Width and sign of a number; a signed one has at least two bits."""
+        return rng.choice(self._shapes)
+
+    def narrow(self, rng: random.Random) -> tuple[int, bool]:
+        """One of at most 20 bits."""
+        found = [shape for shape in self._shapes if shape[0] <= 20]
+        return rng.choice(found)
+
+    def has(self, width: int, signed: bool) -> bool:
+        """Whether it is one of them."""
+        return (width, signed) in self._shapes
+
+
+class Expressions:
+    """Makes expressions of the variables of a scope."""
+
+    def __init__(self, rng: random.Random, shapes: Shapes) -> None:
+        self.rng, self.shapes = rng, shapes
+
+    def cast(self, value: Expression, width: int, signed: bool) -> Expression:
+        return Expression(f"{type_of(width, signed)}({value.text})", width, signed)
+
+    def number(self, scope: Scope, depth: int) -> Expression:
+        """An expression of ap_int's types, of at most :data:`LARGEST` bits."""
+        if depth <= 0 or self.rng.random() < 0.12:
+            return self._leaf(scope)
+        made = self.rng.choices(
+            (self._sum, self._product, self._bitwise, self._unary, self._shift, self._part,
+             self._conversion, self._choice, self._quotient, self._element),
+            (20, 8, 16, 8, 14, 10, 10, 14, 2, 8),
+        )[0](scope, depth - 1)  # fmt: skip
+        if self.shapes.has(made.width, made.signed):
+            return made
+        if made.width > LARGEST or self.rng.random() < 0.85:
+            return self.cast(made, *self.shapes.draw(self.rng))
+        return made
+
+    def condition(self, scope: Scope, depth: int) -> str:
+        """A bool."""
+        rng = self.rng
+        kind = rng.random()
+        if kind < 0.55 or depth <= 0:
+            left, right = self.number(scope, depth - 1), self._operand(scope, depth - 1)
+            if rng.random() < 0.2 and not left.native:
+                left, right = right, left
+            return f"({left.text} {rng.choice(_COMPARISONS)} {right.text})"
+        if kind < 0.7:
+            return f"({self._bit(scope)})"
+        if kind < 0.8:
+            return f"!{self.number(scope, depth - 1).text}"
+        if kind < 0.9:
+            return f"({self.number(scope, depth - 1).text} != 0)"
+        operator = rng.choice(("&&", "||", "!=", "&", "^"))
+        return f"({self.condition(scope, depth - 1)} {operator} {self.condition(scope, depth - 1)})"
+
+    # -- kinds of expressions
+
+    def _leaf(self, scope: Scope) -> Expression:
+        if self.rng.random() < 0.9 and scope.variables:
+            found = self.rng.choice(scope.variables)
+            return Expression(found.name, found.width, found.signed)
+        return self.cast(self._literal(), *self.shapes.draw(self.rng))
+
+    def _literal(self) -> Expression:
+        value = self.rng.choice((0, 1, -1, 2, 3, -2, 7, 255, 256, -128, self.rng.randint(-999, 9999),
+                                 self.rng.getrandbits(31), 2**31 - 1))  # fmt: skip
+        return Expression(str(value) if value >= 0 else f"({value})", 32, True, native=True)
+
+    def _operand(self, scope: Scope, depth: int) -> Expression:
+        """A number of ap_int's or of C++'s types."""
+        kind = self.rng.random()
+        if kind < 0.2:
+            return self._literal()
+        if kind < 0.25:
+            return Expression(self.condition(scope, depth - 1), 1, False, native=True)
+        if kind < 0.29:
+            inner = self.cast(self.number(scope, depth - 1), *self.shapes.narrow(self.rng))
+            factor, more = self.rng.randint(-9, 9), self.rng.randint(0, 99)
+            return Expression(f"({inner.text}.to_int() * {factor} + {more})", 32, True, native=True)
+        return self.number(scope, depth)
+
+    def _pair(self, scope: Scope, depth: int) -> tuple[Expression, Expression]:
+        left, right = self.number(scope, depth), self._operand(scope, depth)
+        return (right, left) if self.rng.random() < 0.3 else (left, right)
+
+    @staticmethod
+    def _common(a: Expression, b: Expression) -> int:
+        return max(a.width + (b.signed and not a.signed), b.width + (a.signed and not b.signed))
+
+    def _sum(self, scope: Scope, depth: int) -> Expression:
+        a, b = self._pair(scope, depth)
+        operator = self.rng.choice("+-")
+        signed = operator == "-" or a.signed or b.signed
+        return Expression(f"({a.text} {operator} {b.text})", self._common(a, b) + 1, signed)
+
+    def _product(self, scope: Scope, depth: int) -> Expression:
+        a, b = self._pair(scope, depth)
+        if a.width + b.width > 90 and self.rng.random() < 0.9:
+            a, b = (self.cast(x, *self.shapes.narrow(self.rng)) for x in (a, b))
+        return Expression(f"({a.text} * {b.text})", a.width + b.width, a.signed or b.signed)
+
+    def _bitwise(self, scope: Scope, depth: int) -> Expression:
+        a, b = self._pair(scope, depth)
+        text = f"({a.text} {self.rng.choice('&|^')} {b.text})"
+        return Expression(text, self._common(a, b), a.signed or b.signed)
+
+    def _unary(self, scope: Scope, depth: int) -> Expression:
+        a = self.number(scope, depth)
+        if self.rng.random() < 0.5:
+            return Expression(f"(~{a.text})", a.width, a.signed)
+        return Expression(f"(-{a.text})", a.width + 1, True)
+
+    def _shift(self, scope: Scope, depth: int) -> Expression:
+        a = self.number(scope, depth)
+        operator = self.rng.choice(("<<", ">>", ">>"))
+        amount_bits = a.width.bit_length() - 1  # 2^n - 1 is below the width
+        if amount_bits == 0 or self.rng.random() < 0.5:
+            amount = str(self.rng.randrange(a.width))
+        else:
+            bits = self.rng.randint(1, amount_bits)
+            amount = self.cast(self.number(scope, depth), bits, False).text
+        return Expression(f"({a.text} {operator} {amount})", a.width, a.signed)
+
+    def _bit(self, scope: Scope) -> str:
+        found = self.rng.choice(scope.variables)
+        bits = found.width.bit_length() - 1
+        if bits and self.rng.random() < 0.4:
+            index = self.cast(self._leaf(scope), bits, False).text + ".to_int()"
+        else:
+            index = str(self.rng.randrange(found.width))
+        return f"bool({found.name}[{index}])"
+
+    def part_of(self, width: int) -> tuple[int, int]:
+        """High and low bit of a part."""
+        size = self.rng.choice([size for size in (1, 2, 4, 7, 13, 34, 70) if size <= width])
+        low = self.rng.randint(0, width - size)
+        return low + size - 1, low
+
+    def _part(self, scope: Scope, depth: int) -> Expression:
+        found = self.rng.choice(scope.variables)
+        if self.rng.random() < 0.4:
+            return Expression(f"ap_uint<1>({self._bit(scope)})", 1, False)
+        if not found.signed and found.width >= 8 and self.rng.random() < 0.4:
+            bits = self.rng.choice([bits for bits in (2, 4, 9) if bits <= found.width // 2])
+            lane = self.rng.randrange(found.width // bits)
+            kind = self.rng.random() < 0.5
+            name = "signed_lane" if kind else "unsigned_lane"
+            return Expression(f"{name}<{bits}>({found.name}, {lane})", bits, kind)
+        high, low = self.part_of(found.width)
+        width = high - low + 1
+        return Expression(f"ap_uint<{width}>({found.name}.range({high}, {low}))", width, False)
+
+    def _conversion(self, scope: Scope, depth: int) -> Expression:
+        a = self.number(scope, depth)
+        if self.rng.random() < 0.3:  # the other sign
+            return self.cast(a, max(2, a.width), not a.signed)
+        width, signed = self.shapes.draw(self.rng)
+        return self.cast(a, width, signed)
+
+    def _choice(self, scope: Scope, depth: int) -> Expression:
+        width, signed = self.shapes.draw(self.rng)
+        a, b = (self.cast(self._operand(scope, depth), width, signed) for _ in range(2))
+        return Expression(f"({self.condition(scope, depth)} ? {a.text} : {b.text})", width, signed)
+
+    def _quotient(self, scope: Scope, depth: int) -> Expression:
+        a = self.cast(self.number(scope, depth), *self.shapes.narrow(self.rng))
+        operator, divisor = self.rng.choice("/%"), self.rng.choice((2, 3, 5, 8, 10, 77))
+        return Expression(f"({a.text} {operator} {divisor})", a.width + (operator == "/"),
+                          a.signed or operator == "/")  # fmt: skip
+
+    def _element(self, scope: Scope, depth: int) -> Expression:
+        if not scope.tables:
+            return self._sum(scope, depth)
+        table = self.rng.choice(scope.tables)
+        return Expression(
+            f"{table.name}[{self.index(scope, table)}]", table.element.width, table.element.signed
+        )
+
+    def index(self, scope: Scope, table: Table) -> str:
+        """Of an element, within the table."""
+        if self.rng.random() < 0.4:
+            return str(self.rng.randrange(1 << table.index_bits))
+        return self.cast(self.number(scope, 1), table.index_bits, False).text
