@@ -121,7 +121,7 @@ class _Search:
             return 0
         if self.workload.stems and grid.dsp_rows * MULTIPLIERS_PER_DSP[self.array][8] < 2:
             return 0  # the gate of a convolution and another row
-        units = grid_cost(self.array, grid.sizes)
+        units = grid_cost(self.array, grid.sizes, max_k=self.needs.max_k)
         if units.dsp > self.stock["dsp"] or units.lut > self.stock["lut"]:
             return 0
         return lanes
