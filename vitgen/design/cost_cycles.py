@@ -1,7 +1,8 @@
 """Cycles of one instruction: the formulas that the timeline and the search share.
 
-Estimates until they are compared with simulated RTL. The latencies below are the pipeline depths
-that the processes are written for; they matter where instructions are short.
+The latencies below were read off simulated RTL of the open road: instructions of vit_digits and of
+DeiT-T, each alone and overlapped. They matter where instructions are short. A test compares both
+levels with the RTL again.
 """
 
 from collections.abc import Mapping
@@ -9,21 +10,27 @@ from dataclasses import dataclass
 
 from vitgen.boards import Board
 from vitgen.design.cost_work import Load, Norm, Product, TokenCount, Work, work_of
-from vitgen.design.engine import BEAT_BITS, Engine, turn_gap
-from vitgen.design.isa import Route, RowSource
+from vitgen.design.engine import BEAT_BITS, MULTIPLIERS_PER_DSP, Engine, turn_gap
+from vitgen.design.isa import Route, RowSource, Source
 from vitgen.errors import DoesNotFit
 
-DISPATCH_CYCLES = 24  # four beats of an instruction read, its commands dealt, one a cycle
-COMMAND_LATENCY = 6  # from a command dealt to the first bank read of its process
-ARRAY_LATENCY = 8  # from a word read to its product in the accumulator
-REQUANT_LATENCY = 10  # from a drained row to the requantized word
-WRITE_LATENCY = 4  # from a word to the completion collected by dispatch
-GELU_LATENCY = 16
-EXP_LATENCY = 16
-DIVIDER_STAGES = 26  # a quotient bit each; the lanes of a group pass one after the other
-VARIANCE_STAGES = 8
-ROOT_STAGES = 42  # 5 to normalize, 17 of the root, 18 of its reciprocal
-SCALE_LATENCY = 12
+DEAL_CYCLES = 10  # from an instruction read to its commands dealt
+NEXT_CYCLES = 5  # from there to the next instruction read
+AWAIT_CYCLES = 10  # from a completion to the commands that waited for it, less its place among them
+COMMAND_LATENCY = 4  # from a command dealt to the first bank read of its process
+ARRAY_LATENCY = 4  # from a word read to its product in the accumulator
+WEIGHT_LATENCY = 3  # from a beat of weights to the array
+OPERAND_DEAL_CYCLES = 3  # more where keys or values are the rows
+TURN_LATENCY = 11  # from the command of value_turn to its first row at the array, less its reads
+REQUANT_LATENCY = 6  # from a drained row to the requantized word
+WRITE_LATENCY = 3  # from a word to its completion
+RESIDUAL_LATENCY = 3  # more where it is added to the residual stream
+GELU_LATENCY = 9
+EXP_LATENCY = 6
+DIVIDER_STAGES = 12  # the lanes of a group pass one after the other
+ROOT_STAGES = 18  # of the variance, its root and the reciprocal
+SCALE_LATENCY = 2
+STORE_LATENCY = 3  # besides the memory's
 
 BEAT_BYTES = BEAT_BITS // 8
 
@@ -109,12 +116,20 @@ def reciprocal_cycles(engine: Engine) -> int:
 def root_cycles(engine: Engine) -> int:
     """Cycles from a token tile's last residual word to its reciprocal roots: the lanes pass one
     after the other, first for their variances, then through the pipeline of the root."""
-    return 2 * engine.group_lanes + VARIANCE_STAGES + ROOT_STAGES
+    return 2 * engine.group_lanes + ROOT_STAGES
 
 
-def drain_gap(engine: Engine) -> int:
-    """Cycles between two tiles in which the array does not multiply."""
-    return turn_gap(engine.array, engine.dsp_rows, engine.pot_rows)
+def drain_gap(engine: Engine, product: Product) -> int:
+    """Cycles between two tiles of a product in which the array does not multiply."""
+    per_dsp = MULTIPLIERS_PER_DSP[engine.array][8 if product.wide else 4]
+    used = -(-product.fixed_rows // per_dsp)
+    return turn_gap(engine.array, engine.dsp_rows, used, product.pot_rows)
+
+
+def await_cycles(source: Source) -> int:
+    """Cycles from a completion to the commands that waited for it: dispatch collects completions of
+    one process after the other."""
+    return AWAIT_CYCLES - int(source)
 
 
 def result_beats(engine: Engine, product: Product) -> int:
@@ -135,9 +150,11 @@ def word_cycles(engine: Engine, product: Product, road: Road) -> float:
 
 def turn_cycles(engine: Engine, product: Product) -> int:
     """Cycles in which ``value_turn`` transposes a head: one key group is read while the one before
-    it is emitted, so each costs the longer of its features and its keys, and the first is extra."""
+    it is emitted, so each costs the longer of its features and its keys, and the keys of the last are
+    extra."""
     key_groups = -(-product.k // engine.group_lanes)
-    return (key_groups + 1) * max(product.fixed_rows, engine.group_lanes)
+    last = (product.k - 1) % engine.group_lanes + 1
+    return key_groups * max(product.fixed_rows, engine.group_lanes) + last
 
 
 @dataclass(frozen=True)
@@ -170,7 +187,7 @@ class ProductTimes:
 
 def product_times(engine: Engine, product: Product, road: Road) -> ProductTimes:
     """The times of a product, whatever stands before it."""
-    gap, floor = drain_gap(engine), result_beats(engine, product)
+    gap, floor = drain_gap(engine, product), result_beats(engine, product)
     tile = float(max(product.k + gap, floor))
     after = 0
     if engine.array == "hls":
@@ -205,17 +222,28 @@ def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdow
         fetch = float(max(0, turn_cycles(engine, product) - product.k))
     drain = float(tiles * times.gap + times.after)
     tail = max(0.0, float(times.floor - times.gap - times.after)) + REQUANT_LATENCY
+    fill = float(DEAL_CYCLES + COMMAND_LATENCY + ARRAY_LATENCY)
+    if product.source is RowSource.WEIGHTS:  # the first weights come from DRAM
+        fill = float(DEAL_CYCLES + road.latency + WEIGHT_LATENCY)
+    else:
+        fill += OPERAND_DEAL_CYCLES
+        if product.source is RowSource.VALUES:
+            fill += TURN_LATENCY - COMMAND_LATENCY - ARRAY_LATENCY
     if product.route is Route.GELU:
         tail += GELU_LATENCY
     elif product.route is Route.SOFTMAX:
         words = product.limit * sub_words(engine, engine.softmax_lanes)
         tail += 2 * words + EXP_LATENCY + reciprocal_cycles(engine) + SCALE_LATENCY
+    elif product.route is Route.RESIDUAL:
+        tail += RESIDUAL_LATENCY
+    elif product.route is Route.STORE:
+        tail += road.latency + STORE_LATENCY
     return Breakdown(
         ideal=float(product.ideal_beats),
         drain=drain,
         results=tiles * times.tile + times.after - product.ideal_beats - drain,
         fetch=fetch,
-        fill=float(DISPATCH_CYCLES + COMMAND_LATENCY + ARRAY_LATENCY),
+        fill=fill,
         tail=tail + WRITE_LATENCY,
     )
 
@@ -240,7 +268,7 @@ def breakdown(engine: Engine, work: Work, road: Road) -> Breakdown:
     """Cycles of ``work`` alone."""
     if isinstance(work, Product):
         return _product_breakdown(engine, work, road)
-    fill = float(DISPATCH_CYCLES + COMMAND_LATENCY)
+    fill = float(DEAL_CYCLES + COMMAND_LATENCY)
     if isinstance(work, Norm):
         words = float(work.slots * work.features * sub_words(engine, engine.norm_lanes))
         tail = norm_cycles(engine, work) - words + WRITE_LATENCY
@@ -250,10 +278,10 @@ def breakdown(engine: Engine, work: Work, road: Road) -> Breakdown:
         return Breakdown(
             ideal=float(beats),
             fetch=beats * (road.beat - 1.0),
-            fill=fill + road.latency,
-            tail=float(WRITE_LATENCY),
+            fill=DEAL_CYCLES + road.latency,
+            tail=float(WRITE_LATENCY + (RESIDUAL_LATENCY if work.residual else 0)),
         )
-    return Breakdown(fill=float(DISPATCH_CYCLES))
+    return Breakdown(fill=float(DEAL_CYCLES))
 
 
 def instruction_cycles(

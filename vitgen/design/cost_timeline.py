@@ -11,15 +11,21 @@ from dataclasses import dataclass
 from vitgen.design.cost_cycles import (
     ARRAY_LATENCY,
     COMMAND_LATENCY,
-    DISPATCH_CYCLES,
+    DEAL_CYCLES,
     EXP_LATENCY,
     GELU_LATENCY,
+    NEXT_CYCLES,
     REQUANT_LATENCY,
+    RESIDUAL_LATENCY,
     SCALE_LATENCY,
+    STORE_LATENCY,
+    TURN_LATENCY,
+    WEIGHT_LATENCY,
     WRITE_LATENCY,
     ProductTimes,
     Road,
     array_cycles,
+    await_cycles,
     load_beats,
     product_times,
     reciprocal_cycles,
@@ -29,7 +35,7 @@ from vitgen.design.cost_cycles import (
 )
 from vitgen.design.cost_work import Load, Norm, Product, Task, writer_of
 from vitgen.design.engine import COMMAND_DEPTH, Engine
-from vitgen.design.isa import Route, RowSource, Source
+from vitgen.design.isa import INSTRUCTION_BEATS, Route, RowSource, Source
 
 WAIT_CAUSE = {
     Source.ACT_WRITE: "activations",
@@ -91,7 +97,8 @@ class _Machine:
 
     def __init__(self, engine: Engine, road: Road) -> None:
         self.engine, self.road = engine, road
-        self.issue = float(road.latency)  # the first instruction comes from DRAM
+        # The first instruction comes from DRAM, four beats.
+        self.issue = float(road.latency + INSTRUCTION_BEATS)
         self.done: dict[Source, list[tuple[float, str]]] = {source: [] for source in Source}
         self.array_free = 0.0
         self.last_end = 0.0  # of the array, to attribute idle time
@@ -112,6 +119,7 @@ class _Machine:
         latest, cause = 0.0, "dispatch"
         for source, count in task.waits.items():
             when, kind = self.done[source][count - 1]
+            when += await_cycles(source)
             if when > latest:
                 latest, cause = when, kind
         return latest, cause
@@ -129,10 +137,10 @@ class _Machine:
 
     def deal(self, ready: float) -> tuple[float, float]:
         """Deal an instruction: when its early commands are out, and when those that wait are."""
-        self.issue += DISPATCH_CYCLES
-        early = self.issue
-        self.issue = max(self.issue, ready)
-        return early, self.issue
+        early = self.issue + DEAL_CYCLES
+        dealt = max(early, ready)
+        self.issue = dealt + NEXT_CYCLES
+        return early, dealt
 
     def load(self, work: Load, ready: float) -> tuple[float, float]:
         _, dealt = self.deal(ready)
@@ -141,6 +149,7 @@ class _Machine:
         self.load_free = end
         end += WRITE_LATENCY
         if work.residual:
+            end += RESIDUAL_LATENCY
             self.residual_free = end
             self.complete(Source.RESIDUAL, end, "load")
         else:
@@ -178,7 +187,7 @@ class _Machine:
         ideal, drain = float(work.ideal_beats), float(work.tiles * times.gap + times.after)
         operand = 0.0
         if work.source is RowSource.WEIGHTS:
-            since = max(early + road.latency, self.fetch_free)
+            since = max(early + road.latency + WEIGHT_LATENCY, self.fetch_free)
             words = min(engine.weight_fifo, work.row_tiles * work.k)
             ahead = min(max(0.0, (start - since) / times.word), words)
             if since > start:
@@ -188,7 +197,7 @@ class _Machine:
         else:
             busy = work.tiles * times.tile + times.after
             if work.source is RowSource.VALUES:
-                turned = max(dealt + COMMAND_LATENCY, self.turn_free) + turn_cycles(engine, work)
+                turned = max(dealt + TURN_LATENCY, self.turn_free) + turn_cycles(engine, work)
                 self.turn_free = turned
                 self.complete(Source.VALUE_TURN, turned, "transpose")
                 operand = max(0.0, turned - (start + work.k))
@@ -232,7 +241,10 @@ class _Machine:
             end, late = self.softmax(work, times, start, busy)
         elif work.route is Route.GELU:
             end += GELU_LATENCY
+        elif work.route is Route.STORE:
+            end += self.road.latency + STORE_LATENCY
         elif work.route is Route.RESIDUAL:
+            end += RESIDUAL_LATENCY
             # Increments queue behind a load of the stream: a short queue stops the array.
             first = start + times.tile - times.gap
             late = max(0.0, self.residual_free - first)

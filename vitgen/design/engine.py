@@ -41,16 +41,21 @@ def drain_chains(dsp_rows: int) -> int:
     return -(-dsp_rows // CHAIN_LENGTH)
 
 
-def turn_gap(array: str, dsp_rows: int, pot_rows: int) -> int:
+def turn_gap(array: str, dsp_rows: int, used: int, pot_rows: int) -> int:
     """Cycles between two tiles in which the array does not multiply.
 
     dsp48: the sums of a tile leave the cascades one DSP a cycle, and the first beat of the next tile
     takes the place of the last; sums of power-of-two rows are copied aside in one cycle. hls: the
     last beat of a tile copies its sums, which leave while the next is computed.
+
+    Parameters
+    ----------
+    used : DSP rows that hold rows of the tile.
+    pot_rows : power-of-two rows of the tile.
     """
     if array != "dsp48":
         return 0
-    length = -(-dsp_rows // drain_chains(dsp_rows))
+    length = -(-used // drain_chains(dsp_rows))
     return max(length - 1, 1 if pot_rows else 0)
 
 

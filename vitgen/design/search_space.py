@@ -15,7 +15,6 @@ from vitgen.design.cost_cycles import (
     WRITE_LATENCY,
     Road,
     array_cycles,
-    drain_gap,
     load_beats,
     norm_cycles,
     product_times,
@@ -174,7 +173,7 @@ def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
     """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way."""
     per_dsp = MULTIPLIERS_PER_DSP[array]
     narrow, wide = grid.dsp_rows * per_dsp[4], grid.dsp_rows * per_dsp[8]
-    gap = turn_gap(array, grid.dsp_rows, grid.pot_rows)
+    gap = turn_gap(array, grid.dsp_rows, grid.dsp_rows, grid.pot_rows)
     q = max((d for d in divisors(grid.groups) if d * grid.group_lanes <= wide), default=1)
     total = 0
     for shape, count in workload.shapes.items():
@@ -188,9 +187,11 @@ def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
             total += count * slots * tiles * (shape.k + gap)
         elif isinstance(shape, ScoreShape):
             tiles = -(-shape.keys // (q * grid.group_lanes))
-            total += count * slots * tiles * (shape.head_dim + gap)
+            used = -(-q * grid.group_lanes // per_dsp[8])
+            score_gap = turn_gap(array, grid.dsp_rows, used, 0)
+            total += count * slots * tiles * (shape.head_dim + score_gap)
         elif isinstance(shape, ValueShape):
-            total += count * slots * -(-shape.head_dim // wide) * (shape.keys + gap)
+            total += count * slots * -(-shape.head_dim // wide) * shape.keys
         elif isinstance(shape, NormShape):
             total += count * (slots + 1) * shape.features
         elif isinstance(shape, StemShape):
@@ -292,7 +293,7 @@ class ClosedForm:
         """Cycles of the LayerNorms, for which the array waits."""
         wait = COMMAND_LATENCY + ARRAY_LATENCY + REQUANT_LATENCY + 2 * WRITE_LATENCY
         return sum(
-            count * (norm_cycles(engine, norm) + drain_gap(engine) + wait)
+            count * (norm_cycles(engine, norm) + wait)
             for count, norm in self._norms
         )
 
