@@ -1,13 +1,14 @@
 """Many random programs side by side in one golden program and in one Verilator model."""
 
+import copy
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.rtl.cosim import HERE, MAIN, Bench, Values, golden_source, signature
 from tests.rtl.engines import ENGINES
-from tests.rtl.fuzz import Program
+from tests.rtl.fuzz import Node, Program
 from vitgen.csim import compile_program
 from vitgen.emit import emit_hls
 from vitgen.errors import VitgenError
@@ -128,6 +129,41 @@ def report(program: Program, name: str, what: str) -> str:
     return f"seed {program.seed}: {what}\n{program.struct_text(name)}\n{program.text(name)}"
 
 
-def uses(name: str, text: str) -> int:
-    """How often a name stands in a text."""
-    return len(re.findall(rf"\b{name}\b", text))
+def _statements(nodes: list[Node]) -> Iterator[tuple[list[Node], Node]]:
+    """Every statement with the list that it is in, outer ones first."""
+    for node in nodes:
+        yield nodes, node
+        for inner in node.children():
+            yield from _statements(inner)
+
+
+def _without(program: Program, number: int) -> Program | None:
+    """The program without a statement, None where others need it."""
+    made = copy.deepcopy(program)
+    holder, node = list(_statements(made.body))[number]
+    if node.fixed:
+        return None
+    holder.remove(node)
+    if node.declares and re.search(rf"\b{node.declares}\b", made.text("x")):
+        return None
+    return made
+
+
+def shrink(program: Program, place: Path, rounds: int = 12) -> tuple[Program, str]:
+    """Leaves out statements, one a round, while the program still fails.
+
+    Returns
+    -------
+    The last one that fails, and what it does wrong.
+    """
+    what = failures({"fuzz": program}, place / "whole").get("fuzz", "does not fail any more")
+    for number in range(rounds):
+        count = len(list(_statements(program.body)))
+        smaller = [_without(program, statement) for statement in range(count)]
+        tries = {f"fuzz_{i}": made for i, made in enumerate(smaller) if made is not None}
+        failed = failures(tries, place / f"round{number}") if tries else {}
+        if not failed:
+            break
+        best = min(failed, key=lambda name: len(tries[name].text("x")))
+        program, what = tries[best], failed[best]
+    return program, what

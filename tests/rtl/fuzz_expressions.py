@@ -83,7 +83,7 @@ class Shapes:
 
     def __init__(self, group: int) -> None:
         rng = random.Random(f"shapes {group}")
-        widths = [_random_width(rng) for _ in range(6)] + [rng.randint(2, 12)]
+        widths = [_random_width(rng) for _ in range(4)] + [rng.randint(3, 12)]
         self._shapes = [(max(2, width), number % 2 == 0) for number, width in enumerate(widths)]
         self._shapes[1] = (widths[1], False)
 

@@ -1,0 +1,62 @@
+"""Random programs of the process form: their RTL against their C++, at random stalls."""
+
+import os
+
+import pytest
+
+from tests.rtl.fuzz import GROUP, program
+from tests.rtl.fuzz_bench import failures, report, shrink
+from vitgen.rtl import translate
+from vitgen.rtl.translate import Translator
+
+SHRINK = "VITGEN_FUZZ_SHRINK"  # set it to have a failing program made smaller, in minutes
+
+
+def check(seeds, place):
+    programs = {f"fuzz_{seed}": program(seed) for seed in seeds}
+    failed = failures(programs, place)
+    for name, what in failed.items():
+        found = programs[name]
+        if os.environ.get(SHRINK):
+            found, what = shrink(found, place / "shrink")
+        pytest.fail(f"{len(failed)} of {len(programs)} programs fail, one is\n"
+                    + report(found, name, what))  # fmt: skip
+
+
+def test_random_programs(tmp_path):
+    check(range(GROUP), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", range(1, 16))
+def test_more_random_programs(tmp_path, group):
+    check(range(group * GROUP, (group + 1) * GROUP), tmp_path)
+
+
+def test_a_seed_says_all():
+    assert program(7).text("x") == program(7).text("x") != program(8).text("x")
+    assert program(7).inputs() == program(7).inputs()
+
+
+def plant_logical_shift(monkeypatch):
+    monkeypatch.setitem(translate._SHIFTS, "ashr", "shrl")
+
+
+def plant_wrong_edge(monkeypatch):
+    """A merge of two ways takes the value of the other one."""
+    right = Translator._merge
+
+    def wrong(self, phi, edges):
+        if len(edges) == 2 and len(phi.operands) == 2:
+            phi.operands.reverse()
+        return right(self, phi, edges)
+
+    monkeypatch.setattr(Translator, "_merge", wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", [plant_logical_shift, plant_wrong_edge])
+def test_a_planted_bug_is_caught(tmp_path, monkeypatch, plant):
+    plant(monkeypatch)
+    with pytest.raises(pytest.fail.Exception, match="seed"):
+        check(range(GROUP), tmp_path)
