@@ -19,6 +19,7 @@ from vitgen.rtl.translate import Translation, translate
 from vitgen.rtl.xls import schedule
 
 _FILE = "fuzz.h"
+_UNIT = 20  # programs that clang compiles at once: the reader looks through all of a unit for each
 
 
 def sources(programs: Mapping[str, Program]) -> dict[str, str]:
@@ -36,16 +37,20 @@ def sources(programs: Mapping[str, Program]) -> dict[str, str]:
 class FuzzBench(Bench):
     """Programs by name; ``refused`` holds what the translator or XLS says against some."""
 
-    def __init__(self, programs: Mapping[str, Program], place: Path) -> None:
+    def __init__(self, programs: Mapping[str, Program], place: Path, cache: Path) -> None:
         self.programs = programs
         self.refused: dict[str, str] = {}
         self.translations: dict[str, Translation] = {}
         files = sources(programs)
         texts = []
-        llvm = compile_process(files, _FILE, *programs)
+        names = list(programs)
+        llvm = {}
+        for first in range(0, len(names), _UNIT):
+            unit = names[first : first + _UNIT]
+            llvm |= dict.fromkeys(unit, compile_process(files, _FILE, *unit))
         for name, program in programs.items():
             try:
-                translation = translate(parse_function(llvm, name))
+                translation = translate(parse_function(llvm[name], name))
                 text = schedule(translation, stages=1 + program.seed % 4).verilog
             except VitgenError as error:
                 self.refused[name] = str(error)
@@ -57,7 +62,7 @@ class FuzzBench(Bench):
         files[HEADER] = packing_header(files)
         files["golden.cpp"] = golden_source(files, self.functions)
         self.golden = compile_program(files, units=["golden.cpp"], flags=("-O0", "-w"),
-                                      cache=place / "golden").path  # fmt: skip
+                                      cache=cache).path  # fmt: skip
         self.simulation = self._verilate(texts, place / "verilator", "-O0")
 
     def _main(self) -> str:
@@ -107,15 +112,23 @@ class FuzzBench(Bench):
             if sent != wanted and name not in found:
                 place = next((i for i, (a, b) in enumerate(zip(wanted, sent, strict=False)) if a != b),
                              min(len(wanted), len(sent)))  # fmt: skip
-                want, got = (f"{x[place]:#x}" if place < len(x) else "nothing" for x in (wanted, sent))
+                want, got = (
+                    f"{x[place]:#x}" if place < len(x) else "nothing" for x in (wanted, sent)
+                )
                 found[name] = (f"value {place} of {channel} at stall {stall}: "
                                f"{got} in RTL, {want} in C++")  # fmt: skip
         return found
 
 
-def failures(programs: Mapping[str, Program], place: Path) -> dict[str, str]:
-    """What is wrong with each of the programs that fail: a difference, or a refusal."""
-    bench = FuzzBench(programs, place)
+def failures(programs: Mapping[str, Program], place: Path, cache: Path) -> dict[str, str]:
+    """What is wrong with each of the programs that fail: a difference, or a refusal.
+
+    Parameters
+    ----------
+    place : an empty directory for the RTL.
+    cache : where golden programs are kept, by their content.
+    """
+    bench = FuzzBench(programs, place, cache)
     expected = bench.expected()
     found = dict(bench.refused)
     for stall in (0, 40, 75):
@@ -156,12 +169,12 @@ def shrink(program: Program, place: Path, rounds: int = 12) -> tuple[Program, st
     -------
     The last one that fails, and what it does wrong.
     """
-    what = failures({"fuzz": program}, place / "whole").get("fuzz", "does not fail any more")
+    what = failures({"fuzz": program}, place / "whole", place).get("fuzz", "does not fail any more")
     for number in range(rounds):
         count = len(list(_statements(program.body)))
         smaller = [_without(program, statement) for statement in range(count)]
         tries = {f"fuzz_{i}": made for i, made in enumerate(smaller) if made is not None}
-        failed = failures(tries, place / f"round{number}") if tries else {}
+        failed = failures(tries, place / f"round{number}", place) if tries else {}
         if not failed:
             break
         best = min(failed, key=lambda name: len(tries[name].text("x")))

@@ -12,9 +12,14 @@ from vitgen.rtl.translate import Translator
 SHRINK = "VITGEN_FUZZ_SHRINK"  # set it to have a failing program made smaller, in minutes
 
 
-def check(seeds, place):
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz-golden")
+
+
+def check(seeds, place, cache):
     programs = {f"fuzz_{seed}": program(seed) for seed in seeds}
-    failed = failures(programs, place)
+    failed = failures(programs, place, cache)
     for name, what in failed.items():
         found = programs[name]
         if os.environ.get(SHRINK):
@@ -23,14 +28,14 @@ def check(seeds, place):
                     + report(found, name, what))  # fmt: skip
 
 
-def test_random_programs(tmp_path):
-    check(range(GROUP), tmp_path)
+def test_random_programs(tmp_path, cache):
+    check(range(GROUP), tmp_path, cache)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", range(1, 16))
-def test_more_random_programs(tmp_path, group):
-    check(range(group * GROUP, (group + 1) * GROUP), tmp_path)
+@pytest.mark.parametrize("group", range(1, 31))
+def test_more_random_programs(tmp_path, cache, group):
+    check(range(group * GROUP, (group + 1) * GROUP), tmp_path, cache)
 
 
 def test_a_seed_says_all():
@@ -56,7 +61,7 @@ def plant_wrong_edge(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("plant", [plant_logical_shift, plant_wrong_edge])
-def test_a_planted_bug_is_caught(tmp_path, monkeypatch, plant):
+def test_a_planted_bug_is_caught(tmp_path, cache, monkeypatch, plant):
     plant(monkeypatch)
     with pytest.raises(pytest.fail.Exception, match="seed"):
-        check(range(GROUP), tmp_path)
+        check(range(GROUP), tmp_path, cache)
