@@ -15,7 +15,7 @@ from tests.rtl.fuzz_expressions import (
 )
 
 COMMANDS = 3  # of a run, before the one that says stop
-GROUP = 200  # programs that have their widths in common
+GROUP = 100  # programs that have their widths in common
 _TRIPS = 4  # the most iterations of a loop
 
 
@@ -288,8 +288,7 @@ class Generator:
         name = self._name("r")
         prefix = f"{name}." if stream.is_struct else name
         scope.variables += [
-            Variable(prefix + member.name, member.width, member.signed)
-            for member in stream.members
+            Variable(prefix + member.name, member.width, member.signed) for member in stream.members
         ]
         return line(f"const {stream.type} {name} = {stream.name}.read();", name)
 

@@ -1,16 +1,16 @@
 """Many random programs side by side in one golden program and in one Verilator model."""
 
+import copy
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.rtl.cosim import HERE, MAIN, Bench, Values, golden_source, signature
 from tests.rtl.engines import ENGINES
-from tests.rtl.fuzz import Program
+from tests.rtl.fuzz import Node, Program
 from vitgen.csim import compile_program
 from vitgen.emit import emit_hls
-from vitgen.errors import VitgenError
 from vitgen.rtl.clang import compile_process
 from vitgen.rtl.llvm import parse_function
 from vitgen.rtl.structs import HEADER, packing_header
@@ -18,6 +18,7 @@ from vitgen.rtl.translate import Translation, translate
 from vitgen.rtl.xls import schedule
 
 _FILE = "fuzz.h"
+_UNIT = 50  # programs that clang compiles at once: the reader looks through all of a unit for each
 
 
 def sources(programs: Mapping[str, Program]) -> dict[str, str]:
@@ -35,19 +36,23 @@ def sources(programs: Mapping[str, Program]) -> dict[str, str]:
 class FuzzBench(Bench):
     """Programs by name; ``refused`` holds what the translator or XLS says against some."""
 
-    def __init__(self, programs: Mapping[str, Program], place: Path) -> None:
+    def __init__(self, programs: Mapping[str, Program], place: Path, cache: Path) -> None:
         self.programs = programs
         self.refused: dict[str, str] = {}
         self.translations: dict[str, Translation] = {}
         files = sources(programs)
         texts = []
-        llvm = compile_process(files, _FILE, *programs)
+        names = list(programs)
+        llvm = {}
+        for first in range(0, len(names), _UNIT):
+            unit = names[first : first + _UNIT]
+            llvm |= dict.fromkeys(unit, compile_process(files, _FILE, *unit))
         for name, program in programs.items():
             try:
-                translation = translate(parse_function(llvm, name))
+                translation = translate(parse_function(llvm[name], name))
                 text = schedule(translation, stages=1 + program.seed % 4).verilog
-            except VitgenError as error:
-                self.refused[name] = str(error)
+            except Exception as error:  # noqa: BLE001 (a crash is as wrong as a refusal)
+                self.refused[name] = f"{type(error).__name__}: {error}"
                 continue
             self.translations[name] = translation
             texts.append(text)
@@ -56,7 +61,7 @@ class FuzzBench(Bench):
         files[HEADER] = packing_header(files)
         files["golden.cpp"] = golden_source(files, self.functions)
         self.golden = compile_program(files, units=["golden.cpp"], flags=("-O0", "-w"),
-                                      cache=place / "golden").path  # fmt: skip
+                                      cache=cache).path  # fmt: skip
         self.simulation = self._verilate(texts, place / "verilator", "-O0")
 
     def _main(self) -> str:
@@ -106,15 +111,23 @@ class FuzzBench(Bench):
             if sent != wanted and name not in found:
                 place = next((i for i, (a, b) in enumerate(zip(wanted, sent, strict=False)) if a != b),
                              min(len(wanted), len(sent)))  # fmt: skip
-                want, got = (f"{x[place]:#x}" if place < len(x) else "nothing" for x in (wanted, sent))
+                want, got = (
+                    f"{x[place]:#x}" if place < len(x) else "nothing" for x in (wanted, sent)
+                )
                 found[name] = (f"value {place} of {channel} at stall {stall}: "
                                f"{got} in RTL, {want} in C++")  # fmt: skip
         return found
 
 
-def failures(programs: Mapping[str, Program], place: Path) -> dict[str, str]:
-    """What is wrong with each of the programs that fail: a difference, or a refusal."""
-    bench = FuzzBench(programs, place)
+def failures(programs: Mapping[str, Program], place: Path, cache: Path) -> dict[str, str]:
+    """What is wrong with each of the programs that fail: a difference, or a refusal.
+
+    Parameters
+    ----------
+    place : an empty directory for the RTL.
+    cache : where golden programs are kept, by their content.
+    """
+    bench = FuzzBench(programs, place, cache)
     expected = bench.expected()
     found = dict(bench.refused)
     for stall in (0, 40, 75):
@@ -128,6 +141,41 @@ def report(program: Program, name: str, what: str) -> str:
     return f"seed {program.seed}: {what}\n{program.struct_text(name)}\n{program.text(name)}"
 
 
-def uses(name: str, text: str) -> int:
-    """How often a name stands in a text."""
-    return len(re.findall(rf"\b{name}\b", text))
+def _statements(nodes: list[Node]) -> Iterator[tuple[list[Node], Node]]:
+    """Every statement with the list that it is in, outer ones first."""
+    for node in nodes:
+        yield nodes, node
+        for inner in node.children():
+            yield from _statements(inner)
+
+
+def _without(program: Program, number: int) -> Program | None:
+    """The program without a statement, None where others need it."""
+    made = copy.deepcopy(program)
+    holder, node = list(_statements(made.body))[number]
+    if node.fixed:
+        return None
+    holder.remove(node)
+    if node.declares and re.search(rf"\b{node.declares}\b", made.text("x")):
+        return None
+    return made
+
+
+def shrink(program: Program, place: Path, rounds: int = 12) -> tuple[Program, str]:
+    """Leaves out statements, one a round, while the program still fails.
+
+    Returns
+    -------
+    The last one that fails, and what it does wrong.
+    """
+    what = failures({"fuzz": program}, place / "whole", place).get("fuzz", "does not fail any more")
+    for number in range(rounds):
+        count = len(list(_statements(program.body)))
+        smaller = [_without(program, statement) for statement in range(count)]
+        tries = {f"fuzz_{i}": made for i, made in enumerate(smaller) if made is not None}
+        failed = failures(tries, place / f"round{number}", place) if tries else {}
+        if not failed:
+            break
+        best = min(failed, key=lambda name: len(tries[name].text("x")))
+        program, what = tries[best], failed[best]
+    return program, what

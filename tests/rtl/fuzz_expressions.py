@@ -64,16 +64,6 @@ def type_of(width: int, signed: bool) -> str:
     return f"ap_{'int' if signed else 'uint'}<{width}>"
 
 
-def _random_width(rng: random.Random) -> int:
-    """Mostly narrow, now and then beyond 64 bits, seldom near 300."""
-    kind = rng.random()
-    if kind < 0.55:
-        return rng.randint(2, 18)
-    if kind < 0.85:
-        return rng.randint(1, 40)
-    return rng.randint(41, 70) if kind < 0.93 else rng.randint(71, 300)
-
-
 class Shapes:
     """The few widths and signs that the numbers of a group of programs have.
 
@@ -83,9 +73,13 @@ class Shapes:
 
     def __init__(self, group: int) -> None:
         rng = random.Random(f"shapes {group}")
-        widths = [_random_width(rng) for _ in range(6)] + [rng.randint(2, 12)]
-        self._shapes = [(max(2, width), number % 2 == 0) for number, width in enumerate(widths)]
-        self._shapes[1] = (widths[1], False)
+        widths = [(2, 8), (1, 9), (9, 20), (10, 33), (34, 64)]
+        widths.append((65, 90) if rng.random() < 0.7 else (91, 300))
+        first = rng.randrange(2)  # which of them are signed
+        self._shapes = []
+        for number, limits in enumerate(widths):
+            width, signed = rng.randint(*limits), (number + first) % 2 == 0
+            self._shapes.append((max(2, width) if signed else width, signed))
 
     def draw(self, rng: random.Random) -> tuple[int, bool]:
         """Width and sign of a number; a signed one has at least two bits."""

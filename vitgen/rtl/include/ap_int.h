@@ -139,12 +139,13 @@ struct ap_int_base {
   AP_INLINE ap_bit_ref<W, S> operator[](int index) { return {*this, index}; }
   AP_INLINE bool operator[](int index) const { return (bool)(((raw_type)V >> index) & 1); }
 
+  // In unsigned numbers: they wrap, where an overflow of signed ones is undefined.
   AP_INLINE ap_int_base& operator++() {
-    V = (value_type)(V + (value_type)1);
+    V = (value_type)(raw_type)((raw_type)V + (raw_type)1);
     return *this;
   }
   AP_INLINE ap_int_base& operator--() {
-    V = (value_type)(V - (value_type)1);
+    V = (value_type)(raw_type)((raw_type)V - (raw_type)1);
     return *this;
   }
   AP_INLINE ap_int_base operator++(int) {
