@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from vitgen.design.cost_cycles import (
     sub_words,
 )
 from vitgen.design.cost_timeline import schedule
-from vitgen.design.cost_work import Norm, Product, tasks_of_program
+from vitgen.design.cost_work import Control, Norm, Product, tasks_of_program
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import Opcode, Route, RowSource
 from vitgen.design.needs import needs_of
@@ -196,6 +197,23 @@ def test_steps_and_program_give_the_same_tasks_and_bytes(kind, shape):
     assert moved.image == program.pack_image(engine, image).size
     assert moved.program == 64 * len(program.instructions)
     assert moved.output == -(-program.classes // 8) * 16
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2])
+@pytest.mark.parametrize("kind", [kind for kind in GRAPHS if "stem" in kind])
+def test_repeated_instructions_of_a_stem(kind, shape):
+    graph = tiny_vit_graph(np.random.default_rng(4), **kind)
+    engine = engine_of(graph, shape)
+    (stem,) = Workload(fuse(graph)).stems
+
+    def plain(work):
+        return replace(work, useful=0) if isinstance(work, Product) else work
+
+    counted = Counter()
+    for times, work in stem.repeated(engine):
+        counted[plain(work)] += times
+    listed = Counter(plain(work) for work in stem.products(engine))
+    assert counted == Counter({w: n for w, n in listed.items() if not isinstance(w, Control)})
 
 
 def test_causes_sum_to_all_cycles():

@@ -1,7 +1,7 @@
 """A convolutional stem as the cost model sees it; the schedule is that of ``program_stem.py``."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from vitgen.design.cost_work import Control, Load, Product, Work
@@ -63,16 +63,30 @@ class StemShape:
         self, engine: Engine, stage: Stage, patches: int
     ) -> Iterator[tuple[str, Work, tuple[Access, ...]]]:
         source, target, kernel = stage.source, stage.target, stage.unfold.kernel
-        tiles, drained = conv_tiles(engine.fixed_rows(8), stage.rows)
+        whole = self._row(engine, stage)
         for row in range(target.side):
-            product = Product(
-                RowSource.WEIGHTS, Route.ACT, True, kernel * kernel * source.words, tiles,
-                target.side, drained, 0, stage.rows + target.flagged, 0,
-                stage.useful_macs(row, patches),
-            )  # fmt: skip
+            product = replace(whole, useful=stage.useful_macs(row, patches))
             first = row * stage.unfold.stride
             accesses = (_access(source, first, kernel, False), _access(target, row, 1, True))
             yield stage.op.name, product, accesses
+
+    @staticmethod
+    def _row(engine: Engine, stage: Stage) -> Product:
+        """A row of positions, whatever the model asks for of it."""
+        tiles, drained = conv_tiles(engine.fixed_rows(8), stage.rows)
+        return Product(
+            RowSource.WEIGHTS, Route.ACT, True, stage.k, tiles, stage.target.side, drained, 0,
+            stage.rows + stage.target.flagged, 0, 0,
+        )  # fmt: skip
+
+    def repeated(self, engine: Engine) -> list[tuple[int, Work]]:
+        """Distinct instructions, up to the products that the model asks for, and their numbers."""
+        slots = engine.slots(self.tokens)
+        found: list[tuple[int, Work]] = [(slots, Load(self.stem.image.all_words, 1, False))]
+        found += [
+            (slots * stage.target.side, self._row(engine, stage)) for stage in self.stem.stages
+        ]
+        return found + [(slots, product) for product in self._projection(engine, 0)]
 
     def _projection(self, engine: Engine, tokens: int) -> Iterator[Product]:
         kinds, k = self.project.rows_by_kind, int(self.project.op.weight.shape[1])

@@ -5,7 +5,6 @@ usual order: products one after the other, LayerNorms and loads between them. It
 the timeline decides among the best.
 """
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 from vitgen.design.cost_cycles import (
@@ -234,7 +233,7 @@ class ClosedForm:
             elif isinstance(shape, NormShape):
                 self._norms += [(count, norm) for norm in shape.products(probe)]
             elif isinstance(shape, StemShape):
-                for work, times in Counter(shape.products(probe)).items():
+                for times, work in shape.repeated(probe):
                     if isinstance(work, Product):
                         self._linear.append((count * times, work))
                     elif isinstance(work, Load):
