@@ -34,8 +34,10 @@ from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
 from vitgen.report.summary import summarize
 from vitgen.rtl.build import build_simulation, require_tools
-from vitgen.rtl.modules import process_modules
+from vitgen.rtl.emit import emit_accelerator
+from vitgen.rtl.modules import process_modules, support_files
 from vitgen.rtl.simulate import Memory, Simulation
+from vitgen.rtl.stitch import Core, stitch
 
 CSIM = "verification/csim.json"
 RTL = "verification/rtl.json"
@@ -160,8 +162,29 @@ class Build:
             "verify_csim", ("lower", "design", "emit", "pack"), produce, images=len(batch)
         )
 
+    def _core(self) -> Core:
+        """The core as it is stitched of the emitted C++; what is slow about it is cached."""
+        hls = sorted((self.directory.path / "hls").iterdir())
+        texts = {file.name: file.read_text() for file in hls}
+        return stitch(self.design.engine, process_modules(self.design.engine, texts))
+
+    def emit_rtl(self) -> None:
+        """Write the SystemVerilog of the accelerator."""
+
+        def produce() -> Mapping[str, bytes]:
+            with self._doing("making RTL of the emitted C++"):
+                return emit_accelerator(self.design.engine, self._core()).under("rtl").files
+
+        self.directory.step("rtl", ("design", "emit"), produce)
+
+    def _core_on_disk(self) -> Core:
+        """The core of ``rtl/``."""
+        files = {file.name: file.read_text() for file in (self.directory.path / "rtl").iterdir()}
+        core = self._core()
+        return Core({name: files[name] for name in (*core.files, *support_files())}, core.ports)
+
     def verify_rtl(self, images: int | None) -> None:
-        """Simulate the RTL made of the emitted C++; record what was compared and the cycles."""
+        """Simulate the core of ``rtl/``; record what was compared and the cycles."""
         batch = self._images(1 if images is None else images)
         board = boards.load(self.design.board)
 
@@ -170,10 +193,8 @@ class Build:
                 self.design.engine,
                 from_disk(self.program, self.directory.path / "data"),
             )
-            with self._doing("making RTL of the emitted C++ and compiling its simulation"):
-                hls = sorted((self.directory.path / "hls").iterdir())
-                modules = process_modules(engine, {file.name: file.read_text() for file in hls})
-                simulation = build_simulation(engine, modules)
+            with self._doing("compiling a simulation of the RTL"):
+                simulation = build_simulation(engine, core=self._core_on_disk())
             result, runs = Result(), []
             memory = Memory.of(board, self.design.clock_mhz)
             with (
@@ -194,7 +215,7 @@ class Build:
             return {RTL: _json({**result.to_json(), **runs[0].to_json()})}
 
         self.directory.step(
-            "verify_rtl", ("lower", "design", "emit", "pack"), produce, images=len(batch)
+            "verify_rtl", ("lower", "design", "emit", "pack", "rtl"), produce, images=len(batch)
         )
 
     def count_resources(self) -> None:
@@ -224,6 +245,8 @@ class Build:
 
     def report(self) -> dict[str, Any]:
         """Write ``report.json``, ``report.html`` and the manifest; returns the report."""
+        if not self.directory.current("rtl"):
+            self.directory.drop("rtl")
         fidelity = self._recorded("evaluate", FIDELITY)
         report = summarize(
             self.graph,
@@ -296,6 +319,7 @@ def _run(
         if level == "csim":
             run.verify_csim(images)
         if level == "rtl":
+            run.emit_rtl()
             run.verify_rtl(images)
             run.count_resources()
         return run.report()
