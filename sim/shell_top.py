@@ -41,7 +41,7 @@ class Accelerator(accelerator.Accelerator):
     def program(self, instructions: list[tuple[int, int, int, int]], end: int) -> int:
         """Puts a program (sources, from, beats, to) into memory, with an end of ``end`` beats;
         its instructions."""
-        beats = [s | f << 8 | n << 36 | t << 64 for s, f, n, t in instructions]
+        beats = [1 | s << 3 | f << 8 | n << 36 | t << 64 for s, f, n, t in instructions]
         words = [word for beat in beats for word in (beat, 1, 2, 3)]
         words += [0, 0, 0, 0] if end == 4 else [1 << 127, 0, 0, 0]
         low = BEAT * self.low("program")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
+from cocotb.triggers import ClockCycles, RisingEdge
 from cocotb.utils import get_sim_time
 
 from sim.accelerator import CTRL, DONE, GIE, IDLE, IER, ISR, READY, START, Accelerator
@@ -24,7 +24,7 @@ IMAGES = int(os.environ["IMAGES"])
 INSTRUCTION = 64  # bytes
 POINTERS = [name for name, (_, width) in MAP.items() if width == 64]
 RUNNING, ILLEGAL = 1, 2
-LIMIT = 60_000  # cycles of a run: ten times as many as one without stalls takes
+LIMIT = 20_000  # cycles of a run: ten times as many as one without stalls takes
 
 
 class Board:
@@ -146,7 +146,8 @@ async def errors(dut: Any) -> None:
         ended = await board.ends(LIMIT // 4)
         status = await board.top.status()
         assert status & ~ILLEGAL == 1 << 8 + number | (not ended), f"{name}: {status:#x}"
-        assert ended or name == "program", f"{name}, {board.note}"
+        # A record of zeros drops its row, which is then missing somewhere.
+        assert ended or name in ("program", "params"), f"{name}, {board.note}"
         board.top.slaves[name].faulty = range(0)
         if not ended:
             await board.prepare()
@@ -157,9 +158,10 @@ async def errors(dut: Any) -> None:
 async def resets(dut: Any) -> None:
     """A reset in the middle of a run leaves nothing behind."""
     board = await make(dut, SEED + 3, 0.2)
-    for image in range(IMAGES):
+    cycles = await board.good(0)
+    for image, share in ((1, 0.05), (0, 0.3), (1, 0.8)):
         await board.top.write(CTRL, START)
-        await ClockCycles(dut.top_ap_clk, 50 + 900 * image)
+        await ClockCycles(dut.top_ap_clk, int(share * cycles))
         assert await board.top.status() == RUNNING
         await board.prepare()
         assert await board.top.status() == 0
@@ -168,13 +170,15 @@ async def resets(dut: Any) -> None:
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def illegal(dut: Any) -> None:
-    """No program, one that goes on behind its stop, and a right one after each."""
+    """No program, instructions behind the stop, no stop; and a right one after each."""
     board = await make(dut, SEED + 4)
-    for count, logits in ((0, False), (board.instructions + 3, True)):
-        await board.top.argument("instructions", count)
+    for extra, ends in ((-board.instructions, True), (1, True), (40, True), (-1, False)):
+        await board.top.argument("instructions", board.instructions + extra)
         board.put(0)
-        assert await board.ends()
-        assert await board.top.status() == ILLEGAL
-        assert board.right(0) == logits
+        assert await board.ends(LIMIT // 4) == ends, board.note
+        assert await board.top.status() == ILLEGAL | (not ends)
+        assert board.right(0) == (extra > -board.instructions), board.note
+        if not ends:
+            await board.prepare()
         await board.top.argument("instructions", board.instructions)
         await board.good(1)
