@@ -29,6 +29,7 @@ from vitgen.errors import FoundWrong, VitgenError
 from vitgen.flow.directory import BuildDirectory
 from vitgen.flow.images import verification_images
 from vitgen.flow.request import LEVELS, BuildRequest
+from vitgen.flow.waveform import Waveform
 from vitgen.ir import Graph
 from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
@@ -218,6 +219,15 @@ class Build:
             "verify_rtl", ("lower", "design", "emit", "pack", "rtl"), produce, images=len(batch)
         )
 
+    def write_waveform(self, waveform: Waveform) -> None:
+        """Simulate the core of ``rtl/`` on one image and write its signals."""
+        engine = self.design.engine
+        program = from_disk(self.program, self.directory.path / "data")
+        memory = Memory.of(boards.load(self.design.board), self.design.clock_mhz)
+        with self._doing("compiling and running a simulation with waveforms"):
+            built = build_simulation(engine, core=self._core_on_disk(), waveforms=True)
+            waveform.write(built, engine, program, memory, self._images(1)[0].astype(np.int64))
+
     def count_resources(self) -> None:
         """Have yosys count what every module of the RTL takes, and record it."""
 
@@ -307,6 +317,7 @@ def _run(
     level: str,
     images: int | None,
     console: Console | None,
+    waveform: Waveform | None = None,
 ) -> dict[str, Any]:
     if level == "csim":  # before the minutes that a large model takes
         find_compiler()
@@ -320,6 +331,8 @@ def _run(
             run.verify_csim(images)
         if level == "rtl":
             run.emit_rtl()
+            if waveform is not None:
+                run.write_waveform(waveform)
             run.verify_rtl(images)
             run.count_resources()
         return run.report()
@@ -354,14 +367,31 @@ def open_build(path: Path) -> tuple[BuildDirectory, BuildRequest]:
 
 
 def verify(
-    path: Path, *, level: str, images: int | None, console: Console | None = None
+    path: Path,
+    *,
+    level: str,
+    images: int | None,
+    vcd: Path | None = None,
+    window: str | None = None,
+    console: Console | None = None,
 ) -> dict[str, Any]:
-    """Verify an existing build (and finish it, if it was interrupted); returns the report."""
+    """Verify an existing build (and finish it, if it was interrupted); returns the report.
+
+    Parameters
+    ----------
+    vcd : file for the signals of one image's run; only at level "rtl".
+    window : cycles that it shows, ``FIRST:LAST``; without it, all.
+
+    Raises
+    ------
+    VitgenError : a bad value, no build, or a missing tool.
+    """
     if level not in LEVELS or level == "none":
         raise VitgenError(f"Unknown level {level!r}.", "Choose csim or rtl.")
     _check_images(images)
+    waveform = Waveform.asked(level, vcd, window)
     directory, request = open_build(path)
-    return _run(directory, request, level, images, console)
+    return _run(directory, request, level, images, console, waveform)
 
 
 def read_report(path: Path) -> dict[str, Any]:
