@@ -120,7 +120,12 @@ def _context(engine: Engine) -> dict[str, Any]:
         "instructions_bits": registers.INSTRUCTIONS_BITS,
         "instruction_beats": isa.INSTRUCTION_BEATS,
         "place_bits": (isa.INSTRUCTION_BEATS - 1).bit_length(),
-        "opcode": {"low": low, "high": low + width - 1, "stop": int(isa.Opcode.STOP)},
+        "opcode": {
+            "low": low,
+            "high": low + width - 1,
+            "bits": width,
+            "stop": int(isa.Opcode.STOP),
+        },
         "core_stopped": [f"{master.name}_stopped" for master in found if master.name != "program"],
         "errors": [f"{master.name}_error" for master in reversed(found)],
         "core_streams": core_streams(engine)[1:],
