@@ -7,9 +7,10 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
-from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from sim.axi import BEAT, Watch, beats_of, pause, random_memory, read_memory, write_memory
+from sim import accelerator
+from sim.accelerator import AUTO, CTRL, DONE, GIE, IDLE, IER, IRQ, ISR, READY, START
+from sim.axi import BEAT, Watch, beats_of, random_memory
 from sim.streams import start
 
 SEED = int(os.environ["SEED"])
@@ -17,69 +18,21 @@ MAP: dict[str, tuple[int, int]] = json.loads(os.environ["MAP"])  # name: offset,
 SOURCES = ["params", "image", "constants", "weights_0", "weights_1"]
 READERS = ["program", *SOURCES]
 SIZE = 1 << 13
-CTRL, GIE, IER, ISR = 0x0, 0x4, 0x8, 0xC
-START, DONE, IDLE, READY, AUTO, IRQ = 1, 2, 4, 8, 0x80, 0x200
 
 
-class Accelerator:
-    """The accelerator between its memories and a processor."""
+class Accelerator(accelerator.Accelerator):
+    """The accelerator with the tests' own core, and programs for that one."""
 
     def __init__(self, dut: Any, rng: random.Random, stall: float) -> None:
-        self.rng = rng
-        self.memories = {name: random_memory(rng, SIZE) for name in [*READERS, "output"]}
+        memories = {name: random_memory(rng, SIZE) for name in [*READERS, "output"]}
         # High addresses, whose low bits lead into the memory.
-        self.bases = {
-            name: rng.getrandbits(30) << 34 | BEAT * rng.randrange(64) for name in self.memories
-        }
-        self.slaves, self.watches = {}, {}
-        for name, memory in self.memories.items():
-            written = name == "output"
-            make = write_memory if written else read_memory
+        bases = {name: rng.getrandbits(30) << 34 | BEAT * rng.randrange(64) for name in memories}
+        super().__init__(dut, memories, MAP, bases, rng, stall)
+        self.watches = {}
+        for name in memories:
+            most = 4 if name == "output" else 128 if "weights" in name else 64
             bus = f"top_m_axi_gmem_{name}"
-            slave = make(dut, bus, dut.top_ap_clk, dut.top_ap_rst_n, memory, active=False)
-            most = 4 if written else 128 if "weights" in name else 64
-            self.watches[name] = Watch(dut, bus, dut.top_ap_clk, written, most)
-            self.slaves[name] = slave
-            channels = ["aw", "w", "b"] if written else ["ar", "r"]
-            pause([getattr(slave, f"{channel}_channel") for channel in channels], rng, stall)
-        self.bus = AxiLiteMaster(
-            AxiLiteBus.from_prefix(dut, "top_s_axi_control"),
-            dut.top_ap_clk,
-            dut.top_ap_rst_n,
-            False,
-        )
-        lite = [self.bus.write_if.aw_channel, self.bus.write_if.w_channel,
-                self.bus.write_if.b_channel, self.bus.read_if.ar_channel,
-                self.bus.read_if.r_channel]  # fmt: skip
-        pause(lite, rng, stall)
-
-    async def read(self, offset: int) -> int:
-        """A word of the map."""
-        return int.from_bytes((await self.bus.read(offset, 4)).data, "little")
-
-    async def write(self, offset: int, value: int) -> None:
-        """Writes a word of the map."""
-        await self.bus.write(offset, value.to_bytes(4, "little"))
-
-    async def argument(self, name: str, value: int) -> None:
-        """Writes an argument."""
-        offset, width = MAP[name]
-        for word in range(-(-width // 32)):
-            await self.write(offset + 4 * word, value >> 32 * word & 0xFFFFFFFF)
-
-    async def arguments(self, instructions: int) -> None:
-        """Writes all of them."""
-        for name, base in self.bases.items():
-            await self.argument(name, base)
-        await self.argument("instructions", instructions)
-
-    async def finish(self, limit: int = 1000) -> int:
-        """Polls word 0 until ap_done; its value."""
-        for _ in range(limit):
-            found = await self.read(CTRL)
-            if found & DONE:
-                return found
-        raise AssertionError("the run does not end")
+            self.watches[name] = Watch(dut, bus, dut.top_ap_clk, name == "output", most)
 
     def low(self, name: str) -> int:
         """First beat of a buffer in its memory."""
@@ -88,7 +41,7 @@ class Accelerator:
     def program(self, instructions: list[tuple[int, int, int, int]], end: int) -> int:
         """Puts a program (sources, from, beats, to) into memory, with an end of ``end`` beats;
         its instructions."""
-        beats = [s | f << 8 | n << 36 | t << 64 for s, f, n, t in instructions]
+        beats = [1 | s << 3 | f << 8 | n << 36 | t << 64 for s, f, n, t in instructions]
         words = [word for beat in beats for word in (beat, 1, 2, 3)]
         words += [0, 0, 0, 0] if end == 4 else [1 << 127, 0, 0, 0]
         low = BEAT * self.low("program")
@@ -132,20 +85,18 @@ async def runs(dut: Any) -> None:
     """Programs one after the other under stalls, each compared with memory byte by byte."""
     top = await make(dut, SEED)
     for number, stall in enumerate((0.0, 0.2, 0.6)):
-        for name, slave in top.slaves.items():
-            channels = ["aw", "w", "b"] if name == "output" else ["ar", "r"]
-            pause([getattr(slave, f"{channel}_channel") for channel in channels], top.rng, stall)
+        top.stall(stall)
         instructions = top.random_program(5)
         expected = top.expected(instructions)
         await top.arguments(top.program(instructions, 4))
         before = cocotb.utils.get_sim_time("ns")
         await top.write(CTRL, START)
         assert not await top.read(CTRL) & (DONE | IDLE | READY)
-        assert await top.read(MAP["status"][0]) == 1
+        assert await top.status() == 1
         assert await top.finish() & ~START == DONE | IDLE | READY
         assert await top.read(CTRL) == IDLE, "cleared on read"
         assert top.memories["output"] == expected, f"run {number}, seed {SEED}"
-        assert await top.read(MAP["status"][0]) == 0
+        assert await top.status() == 0
         cycles = await top.read(MAP["cycles"][0])
         assert 0 < cycles < (cocotb.utils.get_sim_time("ns") - before) / 10
         assert await top.read(MAP["cycles"][0]) == cycles, "it stands still between runs"
@@ -254,7 +205,7 @@ async def errors(dut: Any) -> None:
             before = top.expected(instructions)
             await top.write(CTRL, START)
             await top.finish()
-            assert await top.read(MAP["status"][0]) == (1 << 8 + number if broken else 0), name
+            assert await top.status() == (1 << 8 + number if broken else 0), name
             if broken:
                 assert top.memories["output"] != before or name == "output"
             else:
@@ -264,7 +215,7 @@ async def errors(dut: Any) -> None:
     top.slaves["program"].faulty = range(place, place + BEAT)
     await top.write(CTRL, START)
     await top.finish()
-    assert await top.read(MAP["status"][0]) == 1 << 8
+    assert await top.status() == 1 << 8
 
 
 @cocotb.test(timeout_time=300, timeout_unit="us")

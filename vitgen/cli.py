@@ -145,12 +145,18 @@ def verify(
     directory: Directory,
     level: Annotated[str, typer.Option(help="csim: the emitted C++; rtl: the RTL made of it.")] = "csim",
     images: Images = None,
+    vcd: Annotated[
+        Path | None, typer.Option(help="File for the signals of one image's run; with --level rtl.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Cycles that --vcd shows, FIRST:LAST; default: all.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare a build with the integer reference, bit by bit."""
     from vitgen.flow.build import verify as run
 
-    report = run(directory, level=level, images=images, console=console)
+    report = run(directory, level=level, images=images, vcd=vcd, window=window, console=console)
     _finish(report, directory, as_json)
 
 

@@ -22,7 +22,9 @@ module process_ram #(
     output wire wr_req_rdy
 );
   // The cost model draws the same line between LUT RAM and block RAM.
+  /* verilator lint_off UNUSEDPARAM */  // it does not count attributes
   localparam STYLE = DEPTH > 64 ? "block" : "distributed";
+  /* verilator lint_on UNUSEDPARAM */
   (* ram_style = STYLE *) reg [WIDTH-1:0] memory[DEPTH];
   reg [WIDTH-1:0] answer;  // of the read of the last cycle
   reg answered;

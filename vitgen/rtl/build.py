@@ -77,7 +77,7 @@ def build_simulation(
     Parameters
     ----------
     modules : in the place of those of the engine's C++.
-    core : in the place of the stitched one.
+    core : in the place of the stitched one; it may bring FIFO and memory of its own.
     waveforms : whether runs can write ``core.vcd``.
     cache : directory of results.
 
@@ -93,7 +93,7 @@ def build_simulation(
     if core is None:
         core = stitch(engine, modules or process_modules(engine, cache=cache))
     hierarchical = engine.groups > 1 and not waveforms
-    files = {**core.files, **support_files(), **harness(engine, core, hierarchical)}
+    files = {**support_files(), **core.files, **harness(engine, core, hierarchical)}
     options = ["--hierarchical"] if hierarchical else []
     if waveforms:
         options += ["--trace-vcd"]

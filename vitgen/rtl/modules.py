@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitgen.design import netlist
@@ -23,13 +23,14 @@ class Module:
     Parameters
     ----------
     name : of the module; ``clk``, ``rst`` and the signals of the channels are its ports.
-    verilog : its text.
+    verilog : its text, but for what is in ``parts``.
     parameters : of the C++ function, in order: the channels of parameter ``p`` are ``p``, ``p_0``,
         ``p_1``... for an array of streams, or ``p_rd_req``, ``p_rd_resp``, ``p_wr_req`` for a bank.
     channels : ready/valid ports.
     rams : memories of its own, which belong beside it.
     bank_widths : bits of a word of its banks, by parameter: a request to write has the address
         above them.
+    parts : Verilog of what it instantiates, by file name.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Module:
     channels: tuple[Channel, ...]
     rams: tuple[Ram, ...]
     bank_widths: Mapping[str, int]
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> str:
+        """The text with its parts."""
+        return "\n".join([*self.parts.values(), self.verilog])
 
 
 def _array_module(engine: Engine) -> Module:
@@ -71,8 +78,8 @@ def _array_module(engine: Engine) -> Module:
         + "\n  );\nendmodule\n"
     )
     files = emit_array(engine).texts()
-    text = "\n".join([*(files[name] for name in ARRAY_FILES if name != "multiply.v"), wrapper])
-    return Module("multiply_process", text, tuple(widths), channels, (), {})
+    parts = {name: files[name] for name in ARRAY_FILES if name != "multiply.v"}
+    return Module("multiply_process", wrapper, tuple(widths), channels, (), {}, parts)
 
 
 def _parameters(text: str, function: str) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def instances(engine: Engine) -> list[Instance]:
     """
     modules = process_modules(engine)
     core = stitch(engine, modules).files["vit_core.sv"]
-    texts = {module.name: module.verilog for module in modules.values()}
+    texts = {module.name: module.whole for module in modules.values()}
     support = {name.removesuffix(".sv"): text for name, text in support_files().items()}
     return [_shell(engine, core), *_instances(core, texts | support, engine.groups)]
 

@@ -356,5 +356,6 @@ def stitch(engine: Engine, modules: Mapping[str, Module]) -> Core:
     """
     stitcher = _Stitcher(engine, modules)
     files = {"vit_core.sv": stitcher.stitch()}
-    files |= {f"{module.name}.sv": module.verilog for module in modules.values()}
+    for module in modules.values():
+        files |= {f"{module.name}.sv": module.verilog, **module.parts}
     return Core(files, tuple(stitcher.outside))
