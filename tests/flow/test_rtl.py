@@ -104,6 +104,7 @@ def test_a_build_without_simulation_keeps_no_changed_file(built):
     assert build(request, out, verify="rtl") == report
 
 
+@pytest.mark.slow  # a second compilation
 def test_a_waveform_has_the_cycles_of_its_window(built, tmp_path):
     _, out, report = built
     file = tmp_path / "run.vcd"
