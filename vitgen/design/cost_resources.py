@@ -70,10 +70,10 @@ ARRAY = {
 # and reciprocals of the softmax) or root (sums, variances and roots); where a unit is narrower than the
 # group, also what shifts past it: 27 + 16 bits of the requantizer, 16 + 16 of the GELU.
 UNITS = {
-    "requant": Unit(Cost(1, 314, 50.4), Cost(), Cost(0, 228, 162), Cost(0, 41.5, 53)),
+    "requant": Unit(Cost(1, 315, 49.7), Cost(), Cost(0, 222, 173), Cost(0, 44.6, 41.7)),
     "gelu": Unit(Cost(5, 387, 123), Cost(), Cost(0, 177, 478), Cost(0, 32, 40)),
-    "softmax": Unit(Cost(5, 385, 181), Cost(0, 50, 50), Cost(3, 1527, 910), Cost(0, 108, 101)),
-    "norm": Unit(Cost(4, 621, 257), Cost(0, 105, 127), Cost(6, 1644, 2119), Cost(0, 125, 196)),
+    "softmax": Unit(Cost(5, 388, 183), Cost(0, 50, 50), Cost(3, 1495, 888), Cost(0, 126, 117)),
+    "norm": Unit(Cost(4, 629, 258), Cost(0, 105, 127), Cost(6, 1594, 2109), Cost(0, 146, 203)),
 }
 
 # Per group: feed, residual and the writers of the four banks, three numbers of words. A token lane is 8
