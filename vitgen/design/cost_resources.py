@@ -71,7 +71,7 @@ ARRAY = {
 # group, also what shifts past it: 27 + 16 bits of the requantizer, 16 + 16 of the GELU.
 UNITS = {
     "requant": Unit(Cost(1, 315, 49.7), Cost(), Cost(0, 222, 173), Cost(0, 44.6, 41.7)),
-    "gelu": Unit(Cost(5, 387, 123), Cost(), Cost(0, 177, 478), Cost(0, 32, 40)),
+    "gelu": Unit(Cost(5, 401, 139), Cost(), Cost(0, 148, 446), Cost(0, 27.6, 27.7)),
     "softmax": Unit(Cost(5, 388, 183), Cost(0, 50, 50), Cost(3, 1495, 888), Cost(0, 126, 117)),
     "norm": Unit(Cost(4, 629, 258), Cost(0, 105, 127), Cost(6, 1594, 2109), Cost(0, 146, 203)),
 }
@@ -298,6 +298,7 @@ def control_items(engine: Engine) -> list[Item]:
     """The other processes, DMA and registers."""
     return [
         _item("dispatch", 1, DISPATCH),
+        _item("dispatch.products", lane_products(engine.group_lanes), Cost(1, 167, 80)),
         *_shared_items(engine),
         *_turn_items(engine),
         *_dma_items(engine),
