@@ -80,11 +80,12 @@ UNITS = {
 # bits in two of them and the sum of 16 bits that saturates.
 MOVES = Unit(Cost(), Cost(0, 92.7, 27.4), Cost(3, 923, 850))
 
-# Products of a number and the lanes of a group, which are shifts where those are a power of two.
+# Products of a number and the lanes of a group: none with 2, 4 and 20 lanes, one each with 25.
 GROUP_LANE_PRODUCTS = {"softmax": 1, "norm": 1}
 
 DISPATCH = Cost(7, 2978, 2054)
 DISPATCH_GROUP = Cost(0, 135, 10)
+DISPATCH_STEPS = Cost(1, 115, 80)  # where words of 4-bit and of 8-bit weights differ in beats
 
 # Once: load, gather, both replays, key read, row select, parameters and store, with products for
 # numbers of words. A bit of a row word is chosen in three of them, and registered in two.
@@ -95,7 +96,7 @@ GATHER_BIT = Cost(0, 2.03, 1.02)  # of a row word of several beats: it is collec
 KEY_BIT = Cost(0, 1, 0)  # of a tile of keys, for each three other tiles of a slot
 LOAD_BIT = Cost(0, 1.5, 1.5)  # of the beats that wait for the last one of their word
 
-# value_turn by the bit of a tile; a division by the lanes of a group is a product.
+# value_turn by the bit of a tile; a division by lanes that are no power of two is a product.
 TURN_BIT = Cost(0, 1.066, 2.008)
 TURN = Cost(1, 350, 172)
 
@@ -185,8 +186,9 @@ def signed_carry_bits(max_k: int) -> int:
 
 
 def lane_products(group_lanes: int) -> int:
-    """1 where a product with the lanes of a group takes a DSP slice, 0 where it is a shift."""
-    return int(group_lanes & (group_lanes - 1) != 0)
+    """1 where a product with the lanes of a group takes a DSP slice, 0 where it is shifts and at most
+    one sum, as with 16 and with 20."""
+    return int(group_lanes.bit_count() > 2)
 
 
 def _lane_parts(
@@ -279,7 +281,7 @@ def _turn_items(engine: Engine) -> list[Item]:
     return [
         _item("value_turn.tiles", bits, TURN_BIT),
         _item("value_turn.control", 1, TURN),
-        _item("value_turn.products", lane_products(engine.group_lanes), Cost(1)),
+        _item("value_turn.division", int(engine.group_lanes.bit_count() > 1), Cost(1)),
     ]
 
 
@@ -296,9 +298,10 @@ def _dma_items(engine: Engine) -> list[Item]:
 
 def control_items(engine: Engine) -> list[Item]:
     """The other processes, DMA and registers."""
+    beats = engine.weight_steps(4), engine.weight_steps(8)
     return [
         _item("dispatch", 1, DISPATCH),
-        _item("dispatch.products", lane_products(engine.group_lanes), Cost(1, 167, 80)),
+        _item("dispatch.steps", int(beats[0] != beats[1]), DISPATCH_STEPS),
         *_shared_items(engine),
         *_turn_items(engine),
         *_dma_items(engine),
