@@ -32,7 +32,7 @@ def digits(**options):
 
 @pytest.mark.parametrize(
     ("size", "bits", "pot_ratio", "frames"),
-    [("b", 4, 0.25, 24), ("b", 8, 0.0, 19), ("t", 8, 0.0, 210)],
+    [("b", 4, 0.25, 31), ("b", 8, 0.0, 27), ("t", 8, 0.0, 275)],
 )
 def test_deit_on_the_zcu102(size, bits, pot_ratio, frames):
     steps = deit_steps(size, bits=bits, pot_ratio=pot_ratio)

@@ -23,6 +23,49 @@ WIDE = replace(
     max_tokens=197, max_features=192, max_head_dim=64, residual_depth=1000, act_depth=2000,
     prob_depth=500, key_depth=800, value_depth=800, weight_fifo=256, weight_ports=2,
 )  # fmt: skip
+LARGE = Engine(
+    array="dsp48", group_lanes=25, groups=2, dsp_rows=28, pot_rows=28, act_bits=8,
+    requant_lanes=25, gelu_lanes=25, softmax_lanes=25, norm_lanes=25, weight_ports=2,
+    weight_fifo=512, max_k=3072, replay_depth=3072, max_tokens=197, max_features=768,
+    max_head_dim=64, residual_depth=3072, act_depth=15360, prob_depth=1576, key_depth=3072,
+    value_depth=3072,
+)  # fmt: skip
+NARROW = replace(LARGE, requant_lanes=5, softmax_lanes=5)
+# DSPs, LUTs and flip-flops of single processes of LARGE, an engine for DeiT-B, and of those that differ
+# in NARROW, as yosys 0.70 counted them once: it takes minutes for each of the larger ones.
+LARGE_COUNTS = {
+    "requant_i": (25, 8086, 1422),
+    "gelu_i": (125, 10186, 3930),
+    "softmax_max_i": (1, 1188, 457),
+    "softmax_exp_i": (101, 5822, 3142),
+    "softmax_recip_i": (1, 2492, 1915),
+    "softmax_scale_i": (26, 2893, 1150),
+    "norm_sum_i": (30, 3355, 3980),
+    "norm_root_i": (1, 3885, 4781),
+    "norm_scale_i": (76, 12557, 2961),
+    "feed_i": (2, 526, 283),
+    "residual_i": (0, 2136, 954),
+    "act_write_i": (0, 293, 54),
+    "key_write_i": (0, 68, 52),
+    "value_write_i": (0, 68, 52),
+    "prob_write_i": (1, 146, 125),
+    "dispatch_i": (8, 3415, 2154),
+    "turn_i": (2, 12311, 22667),
+    "load_i": (1, 1082, 1014),
+    "gather_i": (1, 1195, 599),
+    "replay_i": (2, 709, 666),
+    "key_i": (2, 196, 172),
+    "value_i": (1, 656, 625),
+    "select_i": (0, 626, 54),
+    "param_i": (4, 515, 406),
+    "store_i": (0, 359, 206),
+}
+NARROW_COUNTS = LARGE_COUNTS | {
+    "requant_i": (5, 2922, 1414),
+    "softmax_max_i": (1, 1063, 803),
+    "softmax_exp_i": (21, 2725, 2171),
+    "softmax_scale_i": (6, 1731, 1301),
+}
 
 # Modules of the RTL by the items of the bill that estimate them.
 UNITS = {
@@ -59,6 +102,25 @@ def check(engine: Engine, made: list[Instance], unit: str) -> None:
     dsp, lut, bram18 = estimated(engine, unit)
     assert (dsp, bram18 / 2) == (total.dsp, total.bram36)
     assert lut == pytest.approx(total.lut, rel=0.15)
+
+
+PER_GROUP = ("requant", "gelu", "softmax", "norm", "moves")
+LARGE_UNITS = [unit for unit in UNITS if unit not in ("array", "shell")]
+
+
+@pytest.mark.parametrize(
+    ("engine", "counts", "unit"),
+    [(LARGE, LARGE_COUNTS, unit) for unit in LARGE_UNITS]
+    + [(NARROW, NARROW_COUNTS, unit) for unit in ("requant", "softmax")],
+)
+def test_processes_of_deit_b(engine, counts, unit):
+    copies = engine.groups if unit in PER_GROUP else 1
+    columns = zip(*(counts[name] for name in UNITS[unit]), strict=True)
+    dsp, lut, ff = (copies * sum(column) for column in columns)
+    items = [i for i in bill(engine).items if i.name.split(".")[0] == unit]
+    assert sum(i.dsp for i in items) == dsp
+    assert sum(i.lut for i in items) == pytest.approx(lut, rel=0.05)
+    assert sum(i.ff for i in items) == pytest.approx(ff, rel=0.1)
 
 
 @pytest.fixture(scope="session")

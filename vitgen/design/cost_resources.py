@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vitgen.boards.board import Resources as Available
 from vitgen.design.cost_memory import Memory, bram18, lutram_luts, memories
 from vitgen.design.engine import BEAT_BITS, BURST_DEPTH, Engine
-from vitgen.design.netlist import pointers
+from vitgen.design.netlist import READ_BURSTS, pointers
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,10 @@ class Unit:
 
 
 # Everything below was counted by yosys 0.70 (``vitgen resources``: process by process, nothing shared
-# between processes): whole engines of 3 groups x 2 lanes and 2 x 16 (dsp48) and of 2 x 4 (hls), the
-# array and units of one of 8 lanes, units of 1 to 8 lanes, and the array's cells by themselves. The
-# figures are least squares of relative errors; they meet these counts within 3 %. DSPs are what the structure says.
+# between processes), the streams of the processes without registers of their own: three engines of 3
+# groups x 2 lanes and 2 x 16 (dsp48) and of 2 x 4 (hls, narrow units), and the processes of one of 2 x 25
+# lanes with 28 + 28 rows for DeiT-B. The figures are least squares of relative errors. DSPs are what
+# the structure says.
 
 # A DSP with its canaries, beside two counters of carries (a LUT and a flip-flop a bit) and their
 # share of the multiplexers that choose a row; a power-of-two accumulator (41 LUT, 38 FF) with such a
@@ -58,42 +59,50 @@ FIXED_BITS = {"dsp48": 16, "hls": 8}  # of the weights of a DSP in a row word
 # Around the cells: word and stage registers of an activation lane and of a bit of weights; once.
 ARRAY = {
     "dsp48": Unit(Cost(0, 5.5, 4.7), Cost(0, 60, 103), Cost()),
-    "hls": Unit(Cost(0, 5.5, 4.7), Cost(0, 541, 378), Cost(1)),
+    "hls": Unit(Cost(0, 5.5, 4.7), Cost(0, 478, 266), Cost(1)),
 }
 
 # DSPs. GELU: w*w, its coefficient, the delta, q*t, the requantizer's. Softmax: dd * 1/ln2, z * ln2,
 # v*v, its coefficient; scaling; one for the number of words of each of three processes. LayerNorm:
 # x*x in the sums; C*x - S, d*R and n*g in the scaling; once C*Q and S*S of the variance, two slices
 # each, and two numbers of words.
+# LUTs. A lane is arithmetic. A lane of the group is what passes one at a time a single divider (sums
+# and reciprocals of the softmax) or root (sums, variances and roots); where a unit is narrower than the
+# group, also what shifts past it: 27 + 16 bits of the requantizer, 16 + 16 of the GELU.
 UNITS = {
-    "requant": Unit(Cost(1, 460, 74), Cost(0, 0, 205), Cost(0, 337, 507), Cost(0, 99, 58)),
-    "gelu": Unit(Cost(5, 353, 7), Cost(0, 38, 84), Cost(0, 313, 481)),
-    "softmax": Unit(Cost(5, 168, 0), Cost(0, 311, 632), Cost(3, 1878, 1147), Cost(0, 70, 0)),
-    "norm": Unit(Cost(4, 529, 387), Cost(0, 446, 565), Cost(6, 1882, 2460), Cost(0, 0, 369)),
+    "requant": Unit(Cost(1, 315, 49.7), Cost(), Cost(0, 222, 173), Cost(0, 44.6, 41.7)),
+    "gelu": Unit(Cost(5, 401, 139), Cost(), Cost(0, 148, 446), Cost(0, 27.6, 27.7)),
+    "softmax": Unit(Cost(5, 388, 183), Cost(0, 50, 50), Cost(3, 1495, 888), Cost(0, 126, 117)),
+    "norm": Unit(Cost(4, 629, 258), Cost(0, 105, 127), Cost(6, 1594, 2109), Cost(0, 146, 203)),
 }
 
-# Per group: feed, residual and the writers of the four banks; three numbers of words.
-MOVES = Unit(Cost(), Cost(0, 199, 304), Cost(3, 1346, 1561))
+# Per group: feed, residual and the writers of the four banks, three numbers of words. A token lane is 8
+# bits in two of them and the sum of 16 bits that saturates.
+MOVES = Unit(Cost(), Cost(0, 92.7, 27.4), Cost(3, 923, 850))
 
-DISPATCH = Cost(7, 3966, 3706)
-DISPATCH_GROUP = Cost(0, 956, 1690)
+# Products of a number and the lanes of a group: none with 2, 4 and 20 lanes, one each with 25.
+GROUP_LANE_PRODUCTS = {"softmax": 1, "norm": 1}
+
+DISPATCH = Cost(7, 2978, 2054)
+DISPATCH_GROUP = Cost(0, 135, 10)
+DISPATCH_STEPS = Cost(1, 115, 80)  # where words of 4-bit and of 8-bit weights differ in beats
 
 # Once: load, gather, both replays, key read, row select, parameters and store, with products for
-# numbers of words; a bit of a row word passes most of them.
-SHARED = Cost(11, 2261, 2058)
-SHARED_ROW_BIT = Cost(0, 13.05, 24)
-SHARED_TOKEN_LANE = Cost(0, 44, 80)
-SHARED_GROUP = Cost(0, 283, 578)
+# numbers of words. A bit of a row word is chosen in three of them, and registered in two.
+SHARED = Cost(11, 1748, 1285)
+SHARED_ROW_BIT = Cost(0, 3, 2)
+SHARED_GROUP = Cost(0, 6, 0)
+GATHER_BIT = Cost(0, 2.03, 1.02)  # of a row word of several beats: it is collected and chosen
+KEY_BIT = Cost(0, 1, 0)  # of a tile of keys, for each three other tiles of a slot
+LOAD_BIT = Cost(0, 1.5, 1.5)  # of the beats that wait for the last one of their word
 
-# value_turn by the bit of a tile.
-TURN_BIT = Cost(0, 3.55, 2.08)
-TURN = Cost(1, 243, 350)
+# value_turn by the bit of a tile; a division by lanes that are no power of two is a product.
+TURN_BIT = Cost(0, 1.066, 2.008)
+TURN = Cost(1, 350, 172)
 
-# AXI masters, and the registers and the control of a run.
-WEIGHT_BURSTS = 8  # under way at a time; others have 4
-DMA = Cost(0, 495, 195)
-DMA_WEIGHTS = Cost(0, 386, 194)
-REGISTERS = Cost(0, 770, 520)
+# AXI masters that read; the one that writes with the registers and the control of a run.
+DMA = Cost(0, 386, 194)
+REGISTERS = Cost(0, 1099, 685)
 
 KNOBS = {
     "dsp": "Use fewer dsp_rows or token lanes, or fewer lanes of gelu, softmax and norm.",
@@ -176,6 +185,12 @@ def signed_carry_bits(max_k: int) -> int:
     return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
 
 
+def lane_products(group_lanes: int) -> int:
+    """1 where a product with the lanes of a group takes a DSP slice, 0 where it is shifts and at most
+    one sum, as with 16 and with 20."""
+    return int(group_lanes.bit_count() > 2)
+
+
 def _lane_parts(
     array: str, grid: tuple[int, int, int, int], units: tuple[int, int, int, int], max_k: int
 ) -> Iterator[tuple[str, int, Cost]]:
@@ -195,6 +210,7 @@ def _lane_parts(
         yield "array.pot_rows", pot_rows * lanes, HLS_POT_CELL
     frame = ARRAY[array]
     row_bits = FIXED_BITS[array] * dsp_rows + 4 * pot_rows
+    products = lane_products(group_lanes)
     yield "array.token_lanes", lanes, frame.token_lane
     yield "array.row_bits", groups * row_bits, frame.lane
     yield "array.groups", groups, frame.group
@@ -203,11 +219,11 @@ def _lane_parts(
         yield f"{name}.token_lanes", lanes, unit.token_lane
         yield f"{name}.groups", groups, unit.group
         yield f"{name}.shift", lanes if width < group_lanes else 0, unit.shift
+        yield f"{name}.products", products * groups * GROUP_LANE_PRODUCTS.get(name, 0), Cost(1)
     yield "moves.token_lanes", lanes, MOVES.token_lane
     yield "moves.groups", groups, MOVES.group
     yield "dispatch.groups", groups, DISPATCH_GROUP
     yield "shared.row_bits", row_bits, SHARED_ROW_BIT
-    yield "shared.token_lanes", lanes, SHARED_TOKEN_LANE
     yield "shared.groups", groups, SHARED_GROUP
 
 
@@ -245,29 +261,48 @@ def grid_cost(
     )
 
 
+def _shared_items(engine: Engine) -> list[Item]:
+    """What words of several beats and tiles of several groups add to the shared processes."""
+    steps = max(engine.weight_steps(4), engine.weight_steps(8))
+    tiles = engine.groups // engine.key_groups
+    waiting = BEAT_BITS * (engine.act_load_beats + engine.post_load_beats - 2)
+    key_bits = engine.key_groups * engine.act_word_bits
+    return [
+        _item("shared", 1, SHARED),
+        _item("shared.gather_bits", engine.row_word_bits if steps > 1 else 0, GATHER_BIT),
+        _item("shared.key_bits", key_bits * -(-(tiles - 1) // 3), KEY_BIT),
+        _item("shared.load_bits", waiting, LOAD_BIT),
+    ]
+
+
 def _turn_items(engine: Engine) -> list[Item]:
     """Two tiles of registers: one is collected word by word, the other leaves or is replaced."""
     bits = min(engine.max_head_dim, engine.fixed_rows(8)) * engine.act_word_bits
-    return [_item("value_turn.tiles", bits, TURN_BIT), _item("value_turn.control", 1, TURN)]
+    return [
+        _item("value_turn.tiles", bits, TURN_BIT),
+        _item("value_turn.control", 1, TURN),
+        _item("value_turn.division", int(engine.group_lanes.bit_count() > 1), Cost(1)),
+    ]
 
 
 def _dma_items(engine: Engine) -> list[Item]:
-    """Masters; those of the weights have more bursts under way, more words than LUT RAM takes."""
-    shared = len(pointers()) - 1
-    words = BURST_DEPTH // 2 * WEIGHT_BURSTS
-    port = DMA_WEIGHTS
-    weights = Item(
-        "shell.weight_masters", engine.weight_ports, 0, round(port.lut * engine.weight_ports),
-        round(port.ff * engine.weight_ports), engine.weight_ports * bram18(BEAT_BITS, words),
+    """Masters; those that read have more words under way than LUT RAM takes."""
+    readers = sum(not pointer.written for pointer in pointers()) - 1 + engine.weight_ports
+    words = BURST_DEPTH // 2 * READ_BURSTS
+    masters = Item(
+        "shell.masters", readers, 0, round(DMA.lut * readers), round(DMA.ff * readers),
+        readers * bram18(BEAT_BITS, words),
     )  # fmt: skip
-    return [_item("shell.masters", shared, DMA), weights, _item("shell.registers", 1, REGISTERS)]
+    return [masters, _item("shell.registers", 1, REGISTERS)]
 
 
 def control_items(engine: Engine) -> list[Item]:
     """The other processes, DMA and registers."""
+    beats = engine.weight_steps(4), engine.weight_steps(8)
     return [
         _item("dispatch", 1, DISPATCH),
-        _item("shared", 1, SHARED),
+        _item("dispatch.steps", int(beats[0] != beats[1]), DISPATCH_STEPS),
+        *_shared_items(engine),
         *_turn_items(engine),
         *_dma_items(engine),
     ]
