@@ -13,4 +13,8 @@ ENGINES = {
     # lanes that fill no byte, two ports, no power-of-two rows, every unit a word per beat
     "odd": Engine(group_lanes=3, groups=3, dsp_rows=6, pot_rows=0, weight_ports=2, act_bits=5,
                   requant_lanes=3, gelu_lanes=1, softmax_lanes=3, norm_lanes=3, **_COMMON),
+    # the most lanes that a group can have (37 x 27 bits), units of three and of one beats a word
+    "wide": Engine(group_lanes=36, groups=1, dsp_rows=36, pot_rows=0, weight_ports=2, act_bits=8,
+                   requant_lanes=12, gelu_lanes=12, softmax_lanes=36, norm_lanes=12,
+                   **(_COMMON | {"array": "dsp48"})),
 }  # fmt: skip

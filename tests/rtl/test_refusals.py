@@ -55,6 +55,22 @@ BODIES = [
 ]  # fmt: skip
 
 
+WRITES = """
+static __attribute__((noinline)) {result} change(ap_uint<32>* a, int i) {{
+  a[i & 1] += 1;
+  return {value};
+}}
+"""
+
+
+@pytest.mark.parametrize(("result", "value"), [("void", ""), ("ap_uint<32>*", "a"), ("int", "i")])
+def test_a_call_that_may_write_memory_is_never_skipped(result, value):
+    """Its result is not read by anybody, or is a pointer that the caller has already."""
+    body = "ap_uint<32> a[2] = {0, 0}; change(a, i); in.read(); out.write(a[0]);"
+    with pytest.raises(VitgenError, match="called, not inlined"):
+        translate_body(body, before=WRITES.format(result=result, value=value))
+
+
 @pytest.mark.parametrize(("body", "what"), BODIES)
 def test_outside_of_the_form(body, what):
     with pytest.raises(VitgenError, match=what) as refused:

@@ -28,26 +28,6 @@ public_flat_rd -module "process_ram" -var "memory"
 """
 
 
-MAX_LANES = 25
-"""Widest token group whose RTL is right. With 30 lanes and more ``norm_scale`` is translated wrongly
-(``tests/rtl``: no scenario is that wide; DeiT-B with 33 lanes shows it in its first LayerNorm)."""
-
-
-def require_lanes(engine: Engine) -> None:
-    """Refuse an engine whose RTL is known to be wrong.
-
-    Raises
-    ------
-    VitgenError : its groups are wider than ``MAX_LANES``.
-    """
-    if engine.group_lanes > MAX_LANES:
-        raise VitgenError(
-            f"A token group of this engine has {engine.group_lanes} lanes; the open road's LayerNorm is "
-            f"right up to {MAX_LANES}.",
-            "Verify this design with --level csim.",
-        )
-
-
 def require_tools() -> None:
     """Refuse early what an RTL simulation cannot be made without.
 
@@ -110,7 +90,6 @@ def build_simulation(
     VitgenError : a tool is missing, or a process has no hardware.
     """
     require_tools()
-    require_lanes(engine)
     if core is None:
         core = stitch(engine, modules or process_modules(engine, cache=cache))
     hierarchical = engine.groups > 1 and not waveforms

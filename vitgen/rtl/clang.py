@@ -26,6 +26,8 @@ _FLAGS = (
     "-fno-vectorize", "-fno-slp-vectorize", "-fno-exceptions", "-fno-jump-tables",
     "-fno-stack-protector", "-fno-discard-value-names",
     "-mllvm", "-unroll-threshold=100000000", "-mllvm", "-switch-to-lookup=false",
+    # A struct's own assignment can carry no attribute; a long one would otherwise stay a call.
+    "-mllvm", "-inline-threshold=100000000", "-mllvm", "-inlinehint-threshold=100000000",
     # Accesses of different ports in two branches stay two accesses.
     "-mllvm", "-sink-common-insts=false", "-mllvm", "-hoist-common-insts=false",
     "-Dinline=__attribute__((always_inline)) inline",

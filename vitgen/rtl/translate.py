@@ -246,7 +246,9 @@ class Translator:
             for made in self.flow.blocks[block].instructions:
                 if made.op == "load":
                     self.current(made.name)
-                if made.op == "call" and made.type == "void":
+                # Whatever a call returns and whoever reads that: it may write memory.
+                value = made.detail.startswith("@llvm.") and made.type != "void"
+                if made.op == "call" and not value:
                     self._check_call(made)
         self.ports.finish()
         self._next_step()
