@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from tests.emit.engines import SEQUENTIAL
-from tests.support.graphs import random_patches, tiny_vit_graph
+from tests.support.graphs import StemSizes, random_patches, tiny_vit_graph
 from vitgen.csim.compile import compile_program
 from vitgen.csim.toolchain import ap_int_headers, find_compiler
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import encode_program
 from vitgen.design.needs import needs_of
 from vitgen.design.netlist import streams
-from vitgen.design.packing import pack_image
 from vitgen.design.schedule import build_program
 from vitgen.emit import emit_hls
 from vitgen.reference.execute import execute
@@ -36,11 +35,18 @@ DEPTHS
 """
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
+GRAPHS = {
+    "patches": dict(tokens=9, width=10, heads=2, mlp=13, classes=11, wide_ratio=0.3),
+    # Whose registers change in the middle of the program.
+    "stem": dict(width=10, mlp=13, classes=11, stem=StemSizes(12, 3, ((3, 2, 4), (3, 1, 3)), 2)),
+}
+
+
+@pytest.fixture(scope="module", params=GRAPHS)
+def build(request, tmp_path_factory):
     """``(engine, directory of hls/ and data/)`` of a small model."""
     rng = np.random.default_rng(3)
-    graph = tiny_vit_graph(rng, tokens=9, width=10, heads=2, mlp=13, classes=11, wide_ratio=0.3)
+    graph = tiny_vit_graph(rng, **GRAPHS[request.param])
     engine = engine_for(
         needs_of(graph), array="dsp48", group_lanes=3, groups=2, dsp_rows=4, pot_rows=2,
         weight_ports=2, weight_fifo=16, requant_lanes=3, gelu_lanes=1, softmax_lanes=1, norm_lanes=1,
@@ -55,7 +61,7 @@ def build(tmp_path_factory):
     (data / "program.bin").write_bytes(encode_program(program.instructions))
     (data / "params.bin").write_bytes(program.params.tobytes())
     (data / "constants.bin").write_bytes(program.constants.tobytes())
-    (data / "image.bin").write_bytes(pack_image(engine, patches).tobytes())
+    (data / "image.bin").write_bytes(program.pack_image(engine, patches).tobytes())
     (data / "logits.bin").write_bytes(logits.astype("<i2").tobytes())
     for port, weights in enumerate(program.weights):
         (data / f"weights_{port}.bin").write_bytes(weights.tobytes())
