@@ -54,7 +54,9 @@ def test_cycles_and_resources_are_in_the_report(built):
     estimated, simulated = report["cycles"]["estimated"], report["cycles"]["rtl"]
     assert simulated == pytest.approx(estimated, rel=WITHIN)
     assert all(r["synthesized"] > 0 for r in report["resources"].values())
-    assert all(layer["cycles"]["rtl"] is not None for layer in report["layers"])
+    for layer in report["layers"]:
+        cycles = layer["cycles"]
+        assert abs(cycles["completed"] - cycles["rtl"]) <= max(WITHIN * cycles["rtl"], 24), layer
 
 
 def test_the_cost_model_knows_every_type_of_instruction(built):

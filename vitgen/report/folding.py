@@ -100,7 +100,8 @@ def fold_items(items: Iterable[Mapping[str, Any]]) -> list[tuple[str, dict[str, 
 def heaviest(layers: Sequence[Mapping[str, Any]], most: int = 5) -> list[dict[str, Any]]:
     """The layers that take most cycles; equal layers of different blocks count as one, ``times``.
 
-    ``rtl`` are their simulated cycles, None where none were counted.
+    ``rtl`` are their simulated cycles, None where none were counted, and ``completed`` the estimated
+    ones to compare them with.
     """
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for layer in layers:
@@ -109,10 +110,11 @@ def heaviest(layers: Sequence[Mapping[str, Any]], most: int = 5) -> list[dict[st
         entry = groups.setdefault(
             (name, layer["bound"]),
             {"name": name, "bound": layer["bound"], "times": 0, "cycles": 0, "share": 0.0,
-             "rtl": None},
+             "completed": 0, "rtl": None},
         )
         entry["times"] += 1
         entry["cycles"] += layer["cycles"]["estimated"]
+        entry["completed"] += layer["cycles"]["completed"]
         entry["share"] += layer["share"]
         if layer["cycles"]["rtl"] is not None:
             entry["rtl"] = (entry["rtl"] or 0) + layer["cycles"]["rtl"]

@@ -139,6 +139,19 @@ class _Charger:
         return self.accounts
 
 
+def completions(estimate: Estimate, tasks: Sequence[Task]) -> dict[str, int]:
+    """Estimated cycles by layer as a simulation counts them: those by which a layer moved the latest
+    completion. They sum to the timeline's; what is left at the end is the program's."""
+    found = {layer_name(task): 0 for task in tasks}
+    latest = 0
+    for task, span in zip(tasks, estimate.timeline.spans, strict=True):
+        end = max(latest, round(span.end))
+        found[layer_name(task)] += end - latest
+        latest = end
+    found[PROGRAM] += round(estimate.timeline.cycles) - latest
+    return found
+
+
 def layer_rows(
     estimate: Estimate,
     tasks: Sequence[Task],
@@ -157,10 +170,12 @@ def layer_rows(
     -----
     A layer has the cycles in which the array computes its products, and the cycles in which the
     array idles while the layer's LayerNorm, load or last results are all that is under way. Work that
-    is hidden behind products of another layer costs nothing.
+    is hidden behind products of another layer costs nothing. A simulation sees completions only; what
+    is to be compared with it is ``completed``.
     """
     finish, total = round(estimate.timeline.cycles), round(estimate.cycles)
     accounts = _Charger(estimate, tasks, road).run(finish)
+    completed = completions(estimate, tasks)
     rows = []
     for name, account in accounts.items():
         cycles = sum(account.parts.values())
@@ -170,7 +185,7 @@ def layer_rows(
                 "name": name,
                 "kind": account.kind,
                 "macs": macs,
-                "cycles": {"estimated": cycles, "rtl": rtl(name)},
+                "cycles": {"estimated": cycles, "completed": completed[name], "rtl": rtl(name)},
                 "parts": account.parts,
                 "bound": "dispatch" if account.kind == PROGRAM else account.bound(),
                 "dram_bytes": traffic(estimate.engine, account.tasks).total,
@@ -178,12 +193,13 @@ def layer_rows(
             }
         )
     if total > finish:  # the DRAM as a whole is slower than the accelerator
-        parts = {"products": 0, "drain": 0, "stall": 0, "wait": total - finish}
+        more = total - finish
+        parts = {"products": 0, "drain": 0, "stall": 0, "wait": more}
         rows.append(
             {
                 "name": "dram", "kind": "dram", "macs": 0, "parts": parts, "bound": "DRAM",
-                "cycles": {"estimated": total - finish, "rtl": rtl("dram")}, "dram_bytes": 0,
-                "share": (total - finish) / total,
+                "cycles": {"estimated": more, "completed": more, "rtl": rtl("dram")},
+                "dram_bytes": 0, "share": more / total,
             }
         )  # fmt: skip
     return rows

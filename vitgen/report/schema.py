@@ -26,6 +26,12 @@ class Cycles(Part):
     rtl: Count | None
 
 
+class LayerCycles(Cycles):
+    """Cycles of a layer; ``completed`` are the cost model's, told apart as the simulation's are."""
+
+    completed: Count
+
+
 class Resource(Part):
     """One resource: the cost model's figure, what ``resources_from`` counted, the board's stock."""
 
@@ -166,7 +172,7 @@ class Layer(Part):
     name: str
     kind: Literal["linear", "scores", "values", "layernorm", "load", "program", "dram"]
     macs: Count
-    cycles: Cycles
+    cycles: LayerCycles
     parts: Parts
     bound: str
     dram_bytes: Count
@@ -252,6 +258,10 @@ def check(report: dict[str, Any]) -> None:
     sums = {
         "cycles of layers": (
             sum(layer.cycles.estimated for layer in parsed.layers),
+            parsed.cycles.estimated,
+        ),
+        "completed cycles of layers": (
+            sum(layer.cycles.completed for layer in parsed.layers),
             parsed.cycles.estimated,
         ),
         "cycles_by_cause": (sum(parsed.cycles_by_cause.values()), parsed.cycles.estimated),
