@@ -159,7 +159,10 @@ def test_resources_beyond_the_board_stay_in_the_picture(deit):
 
 
 def test_synthesized_bars_are_whole(make_deit):
-    bar = groups(charts.resources(make_deit(modules=MODULES)))[1]
+    report = make_deit(modules=MODULES)
+    bar = groups(charts.resources(report))[1]
+    assert [name for _, name in charts.items_legend(report)] == ["all modules, yosys's count"]
+    assert "control" not in charts.resources(report)
     assert len(bar) == 1 and bar[0][1] == pytest.approx((900.0 - 70 - 200) / 2)
 
 

@@ -84,25 +84,26 @@ def traffic(report: Mapping[str, Any]) -> str:
     return shares(sorted(pairs, key=lambda pair: -pair[1]), "DRAM traffic", "bytes")
 
 
+_WHOLE = (len(ITEM_NAMES) - 1, f"all modules, {COUNTED}")  # colour and name of an undivided bar
+
+
 def resources(report: Mapping[str, Any]) -> str:
     """A bar for each resource as a share of the board's, cut into the groups of the bill.
 
     Where yosys counted, the bar is whole: the bill's items are estimates.
     """
-    groups = fold_items(report["items"])
+    groups = [(ITEM_NAMES.index(group), group, cells) for group, cells in fold_items(report["items"])]
     rows, top = [], 1.0
     for name, title in RESOURCE_NAMES.items():
         resource = report["resources"][name]
         need, source = taken(resource)
         stock = resource["available"]
-        parts = [(group, cells[name]) for group, cells in groups]
+        parts = [(colour, group, cells[name]) for colour, group, cells in groups]
         if source == COUNTED:
-            parts = [(ITEM_NAMES[-1], float(need))]
+            parts = [(*_WHOLE, float(need))]
         segments = tuple(
-            Segment(
-                value / max(stock, 1), ITEM_NAMES.index(group), f"{group}: {count(value)} {title}"
-            )
-            for group, value in parts
+            Segment(value / max(stock, 1), colour, f"{group}: {count(value)} {title}")
+            for colour, group, value in parts
         )
         share = need / max(stock, 1)
         top = max(top, share)
@@ -117,4 +118,6 @@ def resources(report: Mapping[str, Any]) -> str:
 
 def items_legend(report: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Colours that :func:`resources` uses, and what they mean."""
+    if report["resources_from"] is not None:
+        return [_WHOLE]
     return [(ITEM_NAMES.index(name), name) for name, _ in fold_items(report["items"])]
