@@ -73,6 +73,7 @@ find_python() {
 missing=()
 command -v g++ >/dev/null || missing+=(g++)
 command -v make >/dev/null || missing+=(make)
+command -v tclsh >/dev/null || missing+=(tcl)
 python=$(find_python) || {
     [[ -z ${PYTHON:-} ]] || die "PYTHON=$PYTHON is not a Python 3.11 or later."
     missing+=(python3 python3-venv)
@@ -112,8 +113,8 @@ PY
 say "installing $torch"
 # shellcheck disable=SC2086  # several arguments on purpose
 pip ${TORCH_PIP_FLAGS:-} "$torch"
-say "installing vitgen with the extras train, rtl and dev"
-pip -e '.[train,rtl,dev]'
+say "installing vitgen with the extras train, rtl, board, interop and dev"
+pip -e '.[train,rtl,board,interop,dev]'
 
 rm -f "$unfinished"
 touch "$stamp"

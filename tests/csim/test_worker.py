@@ -104,7 +104,7 @@ def test_child_ends_with_its_parent(built: Built, end: signal.Signals) -> None:
     time.sleep(0.5)
     assert alive(child)
     parent.send_signal(end)
-    _, errors = parent.communicate(timeout=10)
+    _, errors = parent.communicate(timeout=60)
     assert ("KeyboardInterrupt" in errors) == (end == signal.SIGINT)
     deadline = time.monotonic() + 10
     while alive(child) and time.monotonic() < deadline:

@@ -142,7 +142,7 @@ def layout_rows(engine: Engine, op: Linear) -> list[RowLayout]:
 
 def _gather(weight: NDArray[np.int8], rows: Int) -> NDArray[np.int8]:
     """``(tiles, features, rows)`` weights, 0 where there is no row."""
-    taken = weight[np.maximum(rows, 0)]
+    taken: NDArray[np.int8] = weight[np.maximum(rows, 0)]
     taken[rows == NO_ROW] = 0
     return taken.transpose(0, 2, 1)
 

@@ -58,7 +58,7 @@ def dump(graph: Graph) -> dict[str, bytes]:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in sorted(arrays_of(graph).items()):
             member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            np.save(member, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name + ".npy"), member.getvalue())
     return {"ir.json": text.encode() + b"\n", "ir.npz": buffer.getvalue()}
 

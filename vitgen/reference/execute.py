@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from vitgen import arith
@@ -138,7 +139,7 @@ def _unfold(call: Call[Unfold]) -> Int:
     tokens, features = call.output.shape
     border = (op.padding, op.padding)
     padded = np.pad(x.reshape(op.height, op.width, channels), (border, border, (0, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(0, 1))
+    windows = sliding_window_view(sliding_window_view(padded, size, axis=0), size, axis=1)
     chosen = windows[:: op.stride, :: op.stride].transpose(0, 1, 3, 4, 2)
     result = np.zeros((tokens, features), dtype=np.int16)
     result[op.lead :].reshape(chosen.shape)[...] = chosen

@@ -194,7 +194,8 @@ def normalise(meta: Mapping[str, Any], image: NDArray[Any]) -> Real:
     """
     form = ImageFormat.of(meta)
     unit = unit_range(np.asarray(image), form)
-    return (unit - form.mean[:, None, None]) / form.std[:, None, None]
+    normalised: Real = (unit - form.mean[:, None, None]) / form.std[:, None, None]
+    return normalised
 
 
 def preprocess(meta: Mapping[str, Any], image: NDArray[Any]) -> NDArray[np.int8]:
