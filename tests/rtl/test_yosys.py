@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from vitgen.design.cost_memory import bram18
+from vitgen.design.cost_memory import bram18, uram
 from vitgen.errors import VitgenError
 from vitgen.resources import templates_dir
 from vitgen.rtl import yosys
@@ -80,6 +80,22 @@ def test_deep_memories_are_block_rams_by_the_packing_rule(cache, module):
         jobs.append(Job(rtl(module), module, sizes))
     found = [counts.bram36 for counts in count_all(jobs, cache)]
     assert found == [bram18(width, depth) / 2 for width, depth in DEEP]
+
+
+def test_banks_in_ultra_ram_take_what_the_estimate_says(cache):
+    """The same module: no block RAM is left, and nothing else changes but the RAMs."""
+    sizes = [(72, 4096), (73, 4097), (144, 15360), (320, 1970)]
+    jobs = [
+        Job(
+            rtl("process_ram"), "process_ram",
+            {"WIDTH": w, "DEPTH": d, "ADDRESS_BITS": (d - 1).bit_length(), "ULTRA": 1},
+        )
+        for w, d in sizes
+    ]  # fmt: skip
+    found = count_all(jobs, cache)
+    assert [(counts.uram, counts.bram36) for counts in found] == [
+        (uram(width, depth), 0) for width, depth in sizes
+    ]
 
 
 def test_equal_jobs_are_mapped_once_and_kept(cache, monkeypatch):

@@ -187,6 +187,13 @@ class Board:
         )
         return values
 
+    def value(self, key: str) -> Any:
+        """The entry of the file under ``key``, a key of ``provenance``."""
+        value: Any = self
+        for name in key.split("."):
+            value = getattr(value, name)
+        return value
+
     def bytes_per_cycle(self, ports: int = 1, clock_mhz: float | None = None) -> float:
         """Most bytes that ``ports`` ports move per cycle in one direction.
 

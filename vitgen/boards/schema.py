@@ -24,7 +24,9 @@ FILE = "board.toml"
 
 # Names reach Tcl and shells: no character that means anything there. ($ is the very end: the patterns are
 # matched by Rust.)
-PartName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=100)]
+PartName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=100)
+]
 PinName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
 Connection = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]* [A-Za-z0-9][A-Za-z0-9._:-]*$")
