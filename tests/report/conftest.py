@@ -37,7 +37,7 @@ MODULES = [
     dict(name="vit_top", kind="shell", copies=1, dsp=0, lut=1_040, ff=1, bram36=0.5, uram=0),
     dict(
         name="multiply_i", kind="process", copies=2, dsp=960, lut=68_000, ff=25_000, bram36=0.5,
-        uram=6,
+        uram=0,
     ),
 ]
 

@@ -141,7 +141,7 @@ def test_simulated_cycles_by_layer(make_deit, deit):
 def test_synthesis_stands_beside_the_estimate(make_deit):
     report = make_deit(modules=MODULES)
     found = {name: r["synthesized"] for name, r in report["resources"].items()}
-    assert found == {"dsp": 1_920, "lut": 137_040, "ff": 50_001, "bram36": 2, "uram": 12}
+    assert found == {"dsp": 1_920, "lut": 137_040, "ff": 50_001, "bram36": 2, "uram": 0}
     assert report["resources_from"] == "yosys" and report["modules"] == MODULES
 
 
