@@ -167,9 +167,11 @@ class Accelerator(Overlay):
                 f"{size} bytes for the buffer {name} could not be allocated: {error}.",
                 "Close other overlays and notebooks, or boot with a larger contiguous memory (cma=).",
             ) from error
-        if buffer.device_address % ALIGNMENT:
+        address = buffer.device_address
+        if address % ALIGNMENT:
+            buffer.freebuffer()
             raise NoMemory(
-                f"The buffer {name} lies at {buffer.device_address:#x}.",
+                f"The buffer {name} lies at {address:#x}.",
                 f"The accelerator needs multiples of {ALIGNMENT}: report this.",
             )
         return buffer
@@ -224,6 +226,9 @@ class Accelerator(Overlay):
     def _ready(self) -> VitTop:
         if self._stale and self._lock is not None:
             self._bring_up()
+        return self._opened()
+
+    def _opened(self) -> VitTop:
         if self.ip is None:
             raise AcceleratorError("The accelerator is closed.", "Open it again: Accelerator().")
         return self.ip
@@ -234,8 +239,7 @@ class Accelerator(Overlay):
 
     def _begin(self, ip: VitTop, addresses: dict[str, int], instructions: int) -> None:
         """Start a run."""
-        if self.ip is not ip:
-            raise AcceleratorError("The accelerator was closed.", "Open it again: Accelerator().")
+        self._opened()
         if not ip.idle:
             raise DeviceBusy(
                 "The accelerator runs already, and not for this program.",
@@ -256,6 +260,7 @@ class Accelerator(Overlay):
 
     def _finish(self, ip: VitTop, *, polling: bool = False) -> None:
         """Wait for the end of a run."""
+        self._opened()
         ended = ip.wait(self.timeout, polling=polling)
         status = ip.status
         faults = self._faults(status)
@@ -375,6 +380,7 @@ class Accelerator(Overlay):
             yield waiting.popleft().result()
 
     def _slot(self, name: str, slot: int) -> Any:
+        self._opened()
         made = self._buffers[name]
         return made[slot % len(made)]
 
