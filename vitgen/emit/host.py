@@ -20,6 +20,7 @@ from vitgen.design.program import Program
 from vitgen.design.stepping import single_steps
 from vitgen.emit import wiring
 from vitgen.emit.hls import design_digest
+from vitgen.emit.notebook import notebook
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.registers import FIRST_ERROR, ILLEGAL
 from vitgen.emit.render import render
@@ -132,7 +133,9 @@ def emit_host(
     }
     package_files = {
         "deployment.json": _lines(deployment),
-        "notebooks/classify.ipynb": render("host/classify.ipynb.j2", values, digest, "python"),
+        "notebooks/classify.ipynb": notebook(
+            render("host/classify.py.j2", values, digest, "python").decode()
+        ),
         "notebooks/sample.png": picture.png,
         "notebooks/CREDITS.txt": picture.credit.encode() + b"\n",
         **_driver_files(),
