@@ -181,6 +181,4 @@ def _handoff_design(path: Path) -> str:
         raise WrongBitstream(
             f"The hardware handoff {path} is damaged: {error}.", "Copy it again."
         ) from error
-    raise WrongBitstream(
-        f"{path} names no block design.", "Use the .hwh file that Vivado wrote."
-    )
+    raise WrongBitstream(f"{path} names no block design.", "Use the .hwh file that Vivado wrote.")
