@@ -35,7 +35,7 @@ class FakeDevice(pynq.Device):
     ----------
     runs : programs that were executed, encoded.
     downloads : bitstreams that were loaded.
-    open_buffers : sizes of the buffers that are allocated, by address.
+    buffers : those that are allocated, by address.
     behave : what a run does, a function of the device; by default it computes and ends.
     memory : bytes that can be allocated.
     contents : what is in the device's memory, by the address of the buffer; the driver's arrays are
