@@ -32,6 +32,7 @@ FILES = (
     ("rtl/", "the accelerator, or its multiplier array, as SystemVerilog"),
     ("data/", "program, weights, golden image and logits"),
     ("scripts/", "from here to the bitstream"),
+    ("host/", "driver for PYNQ and notebook"),
 )
 
 
