@@ -242,6 +242,40 @@ def report(
 
 
 @app.command()
+def export(
+    directory: Directory,
+    format: Annotated[
+        str,
+        typer.Option(help="bundle: integers, golden vectors, specification; qonnx: an ONNX file."),
+    ],
+    out: Annotated[Path, typer.Option(help="New directory (bundle) or file (qonnx).")],
+    images: Annotated[
+        int | None, typer.Option(help="Images with golden vectors in a bundle; default: one.")
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="exact: qonnx's executor gives every integer of the network; plain: ONNX's own "
+            "Softmax, LayerNormalization and Erf in float32. Default: exact."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the network of a build for other tools.
+
+    `docs/interoperation.md` describes the formats.
+    """
+    from vitgen.flow.export import export as run
+
+    written = run(directory, format=format, out=out, images=images, style=style)
+    if as_json:
+        _print_json({"format": format, "files": [str(file) for file in written]})
+        return
+    for file in written:
+        typer.echo(file)
+
+
+@app.command()
 def train(
     model: Model,
     bits: Bits,
