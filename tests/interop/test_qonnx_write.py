@@ -56,7 +56,7 @@ def test_weights_have_a_scale_per_row_and_the_width_of_their_rows(built, tmp_pat
     model = qonnx_run.load(to_qonnx(graph), tmp_path / "m.onnx")
     widths = {}
     for node in model.get_nodes_by_op_type("Quant"):
-        op, _, kind = node.output[0].partition("/")
+        kind = node.output[0].rpartition("/")[2]
         if kind in ("fixed4", "fixed8", "pot"):
             scale, bits = model.get_initializer(node.input[1]), model.get_initializer(node.input[3])
             rows = model.get_initializer(node.input[0]).shape[1]

@@ -59,6 +59,10 @@ class _Formula:
         """The floor of a node."""
         return self("Floor", self(kind, *terms))
 
+    def square(self, name: str) -> str:
+        """``name**2``; qonnx cannot rename a tensor that a node reads twice."""
+        return self("Pow", name, 2.0)
+
     def total(self, name: str, mask: bool = False) -> str:
         """Sum along the last axis, which stays with length 1."""
         axes = self.onnx.constant("axes/last", [-1], np.int64)
@@ -113,13 +117,11 @@ def _softmax(f: _Formula, op: Softmax, x: Tensor, y: Tensor, scales: tuple[float
     q = f.codes(x.name, scales[0])
     distance = f("Sub", f.greatest(q), q)
     one = INTERNAL_FRACTION
-    distance = f(
-        "Min", f("Mul", distance, 2.0 ** (one - x.fraction)), float(MAX_DISTANCE)
-    )
+    distance = f("Min", f("Mul", distance, 2.0 ** (one - x.fraction)), float(MAX_DISTANCE))
     halvings = f.floor("Mul", distance, INVERSE_LN2 * 2.0 ** (-2 * one))
     remainder = f("Max", f("Sub", distance, f("Mul", halvings, LN2)), 0.0)
     base = f("Sub", float(VERTEX), remainder)
-    square = f.floor("Mul", f("Mul", base, base), 2.0**-one)
+    square = f.floor("Mul", f.square(base), 2.0**-one)
     term = f("Add", f.floor("Mul", square, SCALE * 2.0**-one), float(OFFSET))
     term = f.floor("Mul", term, f.power("halvings", [-z for z in range(24)], halvings))
     reciprocal = f.floor("Div", 2.0**RECIPROCAL_BITS, f.total(term))
@@ -133,7 +135,7 @@ def _gelu(f: _Formula, op: Gelu, x: Tensor, y: Tensor, scales: tuple[float, floa
     bend = float(knee(x.fraction))
     distance = f("Sub", bend, f("Min", f("Abs", q), bend))
     fall = 2 * x.fraction - SQUARE_FRACTION
-    square = f.floor("Mul", f("Mul", distance, distance), 2.0**-fall)
+    square = f.floor("Mul", f.square(distance), 2.0**-fall)
     level = f("Sub", float(ONE), f.floor("Mul", square, CURVATURE * 2.0**-14))
     level = f.floor("Mul", level, op.delta / DELTA_ONE)
     # At 0 the gate does not matter: it is multiplied by 0.
@@ -148,8 +150,8 @@ def _layernorm(
     q = f.codes(f.onnx.first_rows(x.name, y.tokens, f"{op.name}/tokens"), scales[0])
     count = float(x.features)
     total = f.total(q)
-    squares = f("Mul", f.total(f("Mul", q, q)), count)
-    variance = f("Add", f("Sub", squares, f("Mul", total, total)), float(op.epsilon))
+    squares = f("Mul", f.total(f.square(q)), count)
+    variance = f("Add", f("Sub", squares, f.square(total)), float(op.epsilon))
     # Half the bit length, rounded up, counts the powers of four that are not larger.
     most = VARIANCE_BITS // 2
     fours = f.onnx.constant("powers/of_four", np.exp2(np.arange(0, 2 * most, 2)), REAL)

@@ -149,9 +149,7 @@ class _Writer:
         tokens, rows = self.graph.tensors[op.output].shape
         x = onnx.first_rows(op.inputs[0], tokens, f"{op.name}/tokens")
         x = onnx.cast(x, self.real)
-        product = onnx.node(
-            "MatMul", [x, self.weight(op)], f"{op.name}/product", (tokens, rows)
-        )
+        product = onnx.node("MatMul", [x, self.weight(op)], f"{op.name}/product", (tokens, rows))
         factor = op.mult.astype(np.float64) * 2.0**-op.shift * self.scales[op.output]
         value = self._shifted(product, op.output, op.bias * factor)
         if op.relu:
