@@ -1,0 +1,582 @@
+"""A Vision Transformer recognised in a QONNX file, from its logits back to its image.
+
+Weights with their codes, scales and widths, and activations with theirs, are the file's. Where the
+integer network needs a tensor of 16 bits and the file computes in float (residual stream, scores, input
+of GELU, logits), the range comes from images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitgen.arith.gelu import DELTA_ONE
+from vitgen.arith.softmax import MAX_SHIFT
+from vitgen.errors import VitgenError
+from vitgen.interop.onnx_view import Quantized, View, Weights, attributes, power_of_two
+from vitgen.ir import FIXED, POT
+from vitgen.lower.numbers import Norm, Numbers, Rows, Site, graph_meta
+from vitgen.models.config import VitConfig
+from vitgen.quant.config import QuantConfig
+
+Float = NDArray[np.float64]
+
+WIDE = 16
+MARGIN = 1.5  # of 16-bit tensors over the range seen: as in vitgen's own calibration
+POWERS = (0, 1, 2, 4, 8, 16, 32, 64)
+ELEMENTWISE = ("Mul", "Div", "Add", "Erf", "Gelu")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer that was recognised.
+
+    Parameters
+    ----------
+    name : of the node that multiplies.
+    x : the quantizer that it reads.
+    weights : ``(rows, features)`` each.
+    bias : ``(rows,)``, real.
+    """
+
+    name: str
+    x: Quantized
+    weights: Weights
+    bias: Float
+
+
+@dataclass
+class Found:
+    """Parts of the network by op, as :class:`Numbers` has them, and values whose range is needed."""
+
+    sites: dict[str, Site] = field(default_factory=dict)
+    layers: dict[str, Layer] = field(default_factory=dict)
+    norms: dict[str, Norm] = field(default_factory=dict)
+    factors: dict[str, float] = field(default_factory=dict)
+    shifts: dict[str, int] = field(default_factory=dict)
+    deltas: dict[str, int] = field(default_factory=dict)
+    probes: dict[str, tuple[str, float]] = field(default_factory=dict)
+    stream: list[str] = field(default_factory=list)
+    stream_site: Site | None = None
+    position: Float = field(default_factory=lambda: np.zeros((1, 1)))
+    heads: set[int] = field(default_factory=set)
+    depth: int = 0
+    pixels: Site = field(default_factory=lambda: Site(8, 1.0))
+    input_scale: float = 1.0
+
+
+class Reader:
+    """The recognition of one file.
+
+    Parameters
+    ----------
+    view : of the file.
+    """
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.found = Found()
+
+    def layer(self, name: str) -> Layer:
+        """The linear layer that gives ``name``."""
+        view = self.view
+        factor, name = view.unscale(name)
+        bias: Float = np.zeros(1)
+        if view.kind(name) == "Add":
+            values = [view.constant(i) for i in view.nodes[name].input]
+            known = [v for v in values if v is not None]
+            if len(known) != 1:
+                view.refuse(name, "is read where a linear layer is expected")
+            bias = factor * known[0]
+            rest = view.nodes[name].input[0 if values[0] is None else 1]
+            more, name = view.unscale(rest)
+            factor *= more
+        node, kind = view.nodes.get(name), view.kind(name)
+        if node is None or kind not in ("MatMul", "Gemm") or factor <= 0:
+            view.refuse(name, "is read where a linear layer is expected")
+        weights = view.quantized_constant(node.input[1])
+        given = attributes(node)
+        if kind == "MatMul" or not given.get("transB", 0):
+            weights = weights.map(np.transpose)
+        if kind == "Gemm":
+            plain = (given.get("alpha", 1.0), given.get("beta", 1.0), given.get("transA", 0))
+            if plain != (1.0, 1.0, 0):
+                view.refuse(name, "scales or transposes what it multiplies")
+            if len(node.input) > 2:
+                offset = view.constant(node.input[2])
+                if offset is None:
+                    view.refuse(name, "has a bias that is no constant")
+                bias = bias + factor * offset
+        weights = Weights(weights.codes, weights.scale * factor, weights.bits)
+        return self._layer(name, view.quantized(node.input[0]), weights, bias)
+
+    def _layer(self, name: str, x: Quantized, weights: Weights, bias: Float) -> Layer:
+        if weights.codes.ndim != 2 or (weights.scale != weights.scale[:, :1]).any():
+            self.view.refuse(name, "has weights whose scale is not one per row")
+        if bias.size not in (1, len(weights.codes)):
+            self.view.refuse(name, f"has a bias of {bias.size} for {len(weights.codes)} rows")
+        return Layer(name, x, weights, np.broadcast_to(bias.ravel(), len(weights.codes)))
+
+    def take(self, op: str, name: str) -> Layer:
+        """The linear layer of ``op``, kept."""
+        layer = self.found.layers[op] = self.layer(name)
+        return layer
+
+    def act(self, op: str, quantized: Quantized) -> str:
+        """Keep the site of ``op``; what it quantizes."""
+        self.found.sites[op] = Site(quantized.bits, quantized.scale)
+        return quantized.source
+
+    def wide(self, op: str, name: str, point: bool = True) -> str:
+        """The site of a 16-bit tensor, or a range to be measured; what is quantized.
+
+        Parameters
+        ----------
+        point : whether its binary point is fixed.
+        """
+        name, _ = self.view.skip(name)
+        if self.view.kind(name) != "Quant":
+            self.found.probes[op] = (name, 1.0)
+            return name
+        quantized = self.view.quantized(name, WIDE, WIDE)
+        fraction = power_of_two(quantized.scale) if point else None
+        if point and fraction not in range(8, 13):
+            self.view.refuse(
+                name, f"has the scale {quantized.scale:g} before a function",
+                "Leave its input in float, or quantize it with a scale of 2**-8 to 2**-12.",
+            )  # fmt: skip
+        self.found.sites[op] = Site(WIDE, quantized.scale, fraction)
+        return quantized.source
+
+    def on_stream(self, name: str) -> str:
+        """A value of the residual stream, without its ``Quant``."""
+        name, _ = self.view.skip(name)
+        if self.view.kind(name) == "Quant" and self.view.constant(name) is None:
+            quantized = self.view.quantized(name, WIDE, WIDE)
+            site = Site(WIDE, quantized.scale)
+            if self.found.stream_site not in (None, site):
+                self.view.refuse(
+                    name, "gives the residual stream a second scale",
+                    "Leave the stream in float, or quantize it with one scale.",
+                )  # fmt: skip
+            self.found.stream_site = site
+            name, _ = self.view.skip(quantized.source)
+        self.found.stream.append(name)
+        return name
+
+    def norm(self, op: str, name: str) -> str:
+        """A LayerNorm; the value of the stream that it reads."""
+        view = self.view
+        name, _ = view.skip(name)
+        if view.kind(name) != "LayerNormalization":
+            view.refuse(name, "is read where a LayerNormalization is expected")
+        node = view.nodes[name]
+        given = attributes(node)
+        if given.get("axis", -1) not in (-1, len(view.shape(node.input[0])) - 1):
+            view.refuse(name, "does not normalise the last axis alone")
+        gamma = view.constant(node.input[1])
+        beta = view.constant(node.input[2]) if len(node.input) > 2 else np.zeros(1)
+        if gamma is None or beta is None:
+            view.refuse(name, "has a gain or bias that is no constant")
+        shape = gamma.shape
+        eps = float(given.get("epsilon", 1e-5))
+        self.found.norms[op] = Norm(gamma, np.broadcast_to(beta, shape), eps)
+        return view.skip(node.input[0])[0]
+
+    def branch(self, name: str) -> tuple[str, str]:
+        """A residual addition: the value of the stream, and the linear layer's that is added."""
+        view = self.view
+        value = self.on_stream(name)
+        if view.kind(value) != "Add":
+            view.refuse(value, "is read where a residual addition is expected")
+        errors = []
+        for stream, increment in (view.nodes[value].input, view.nodes[value].input[::-1]):
+            source, _ = view.skip(increment)
+            if view.kind(source) == "Quant":
+                source = view.nodes[source].input[0]
+            try:
+                self.layer(source)
+            except VitgenError as error:
+                errors.append(error)
+                continue
+            self.on_stream(increment)
+            return view.skip(stream)[0], source
+        raise errors[0]
+
+    def same(self, stream: str, read: str, op: str) -> None:
+        """Check that a block's norm reads what its result is added to."""
+        if stream != read:
+            self.view.refuse(read, f"is read by {op}, but its block adds to another value")
+
+    def mlp(self, block: str, name: str) -> str:
+        """The second half of a block, from its output; the stream before it."""
+        stream, increment = self.branch(name)
+        fc2 = self.take(f"{block}.mlp.fc2", increment)
+        hidden = self.gelu(f"{block}.mlp.gelu", self.act(f"{block}.mlp.gelu", fc2.x))
+        fc1 = self.take(f"{block}.mlp.fc1", self.wide(f"{block}.mlp.fc1", hidden))
+        read = self.norm(f"{block}.norm2", self.act(f"{block}.norm2", fc1.x))
+        self.same(stream, read, f"{block}.norm2")
+        return stream
+
+    def gelu(self, op: str, name: str) -> str:
+        """GELU, of whatever nodes it is made, by what it computes; the value that it reads."""
+        view = self.view
+        leaves: set[str] = set()
+
+        def value(name: str, x: Float) -> Float:
+            name, _ = view.skip(name)
+            node, kind = view.nodes.get(name), view.kind(name)
+            number = view.constant(name)
+            if number is not None and number.size == 1:
+                return np.full(1, number.item())
+            parts = [] if node is None else [view.constant(i) for i in node.input]
+            vector = any(part is not None and part.size > 1 for part in parts)
+            if node is None or kind not in ELEMENTWISE or vector:
+                leaves.add(name)
+                return x
+            terms = [value(i, x) for i in node.input]
+            if kind in ("Erf", "Gelu"):
+                root = 1.0 if kind == "Erf" else math.sqrt(2.0)
+                erf = np.asarray([math.erf(v / root) for v in np.broadcast_to(terms[0], x.shape)])
+                return erf if kind == "Erf" else terms[0] * 0.5 * (1.0 + erf)
+            functions: dict[str, Any] = {"Mul": np.multiply, "Div": np.divide, "Add": np.add}
+            result: Float = functions[kind](*terms)
+            return result
+
+        x = np.linspace(-8.0, 8.0, 161)
+        y = value(name, x)
+        # k * x * (1 + delta * erf(x / sqrt 2)) / 2
+        slope, far = 2 * (y[81] - y[79]) / (x[81] - x[79]), y[-1] / x[-1]
+        delta = 2 * far / slope - 1 if slope else 0.0
+        erf = np.asarray([math.erf(v / math.sqrt(2.0)) for v in x])
+        wanted = slope * x * (1 + delta * erf) / 2
+        if len(leaves) != 1 or slope <= 0 or np.abs(y - wanted).max() > 1e-3 * slope:
+            view.refuse(name, "is read where a GELU is expected")
+        self.found.factors[op] = slope
+        self.found.deltas[op] = min(max(round(delta * DELTA_ONE), 0), DELTA_ONE)
+        return leaves.pop()
+
+    def product(self, name: str) -> tuple[float, str, str]:
+        """A product of two activations: its factor and its operands."""
+        factor, name = self.view.unscale(name)
+        if self.view.kind(name) != "MatMul":
+            self.view.refuse(name, "is read where a product of activations is expected")
+        first, second = self.view.nodes[name].input
+        return factor, first, second
+
+    def attention(self, block: str, name: str) -> str:
+        """The first half of a block, from its output; the stream before it."""
+        view, found, attn = self.view, self.found, f"{block}.attn"
+        stream, increment = self.branch(name)
+        proj = self.take(f"{attn}.proj", increment)
+        mixed = self.act(f"{attn}.av", proj.x)
+        found.factors[f"{attn}.av"], p, v = self.product(mixed)
+        scores = self.softmax(f"{attn}.softmax", view.quantized(p))
+        found.heads.add(view.shape(scores)[-3])
+        factor, q, k = self.product(self.wide(f"{attn}.qk", scores))
+        (before_q, q), (before_k, k) = view.unscale(q), view.unscale(k)
+        found.factors[f"{attn}.qk"] = factor * before_q * before_k
+        read = self.projections(attn, [view.quantized(part) for part in (q, k, v)])
+        self.same(stream, self.norm(f"{block}.norm1", read), f"{block}.norm1")
+        return stream
+
+    def softmax(self, op: str, quantized: Quantized) -> str:
+        """Softmax and its quantizer; the scores."""
+        view = self.view
+        factor, name = view.unscale(quantized.source)
+        if view.kind(name) != "Softmax":
+            view.refuse(name, "is read where a Softmax is expected")
+        node = view.nodes[name]
+        if attributes(node).get("axis", -1) not in (-1, len(view.shape(name)) - 1):
+            view.refuse(name, "does not run along the last axis")
+        # The step is a power of two: the file's, or the next above, which reaches as far.
+        step = 2.0 ** (1 - quantized.bits)
+        shift = math.floor(math.log2(step * factor / quantized.scale) + 1e-6)
+        if shift < 0 and quantized.scale / factor > step * (1 + 2.0 ** (2 - quantized.bits)):
+            view.refuse(
+                quantized.node.output[0], f"has steps of {quantized.scale / factor:g}, too coarse"
+            )
+        self.found.shifts[op] = shift = min(max(shift, 0), MAX_SHIFT)
+        self.found.sites[op] = Site(quantized.bits, step * 2.0**-shift * factor)
+        return view.skip(node.input[0])[0]
+
+    def projections(self, attn: str, parts: Sequence[Quantized]) -> str:
+        """Queries, keys and values, of one layer or of three; what the norm before them gives."""
+        layers = []
+        for part, quantized in zip("qkv", parts, strict=True):
+            source = self.act(f"{attn}.{part}", quantized)
+            layers.append(self.layer(source))
+            if layers[-1].x.node.output != layers[0].x.node.output:
+                self.view.refuse(layers[-1].name, "reads another value than the queries")
+        if len({layer.name for layer in layers}) == 1:
+            layers = [
+                self._third(layer, quantized)
+                for layer, quantized in zip(layers, parts, strict=True)
+            ]
+        for part, layer in zip("qkv", layers, strict=True):
+            self.found.layers[f"{attn}.{part}"] = layer
+        return self.act(f"{attn.removesuffix('.attn')}.norm1", layers[0].x)
+
+    def _third(self, layer: Layer, quantized: Quantized) -> Layer:
+        """The rows of a joint layer that end in this quantizer."""
+        view = self.view
+        trail = (*quantized.trail, *view.skip(quantized.source)[1])
+        for node, output in trail:
+            if node.op_type == "Split":
+                index = list(node.output).index(output)
+            elif node.op_type == "Gather" and node.input[1] in view.constants:
+                index = int(view.constants[node.input[1]].item())
+            elif node.op_type == "Slice":
+                axis = int(view.constants[node.input[3]].item())
+                extent = view.shape(node.input[0])[axis]
+                index = int(view.constants[node.input[1]].item()) * 3 // extent
+            else:
+                continue
+            third = len(layer.weights.codes) // 3
+            rows = slice(index * third, (index + 1) * third)
+            weights = layer.weights.map(lambda a: a[rows])  # noqa: B023
+            return Layer(layer.name, layer.x, weights, layer.bias[rows])
+        view.refuse(quantized.node.output[0], "reads no third of the layer before it")
+
+    def embedding(self, name: str) -> None:
+        """Patches, class token and positions: the beginning of the stream."""
+        view = self.view
+        value = self.on_stream(name)
+        first, second = view.nodes[value].input
+        if view.constant(first) is not None:
+            first, second = second, first
+        position = view.constant(second)
+        assert position is not None
+        tokens = self.on_stream(first)
+        node = view.nodes.get(tokens)
+        if node is not None and node.op_type == "Concat":
+            token, patches = (*node.input, "")[:2]
+            start = view.constant(token)
+            if start is None or len(node.input) != 2:
+                view.refuse(tokens, "does not put a constant class token before the patches")
+            layer = self.patches(patches)
+            width = len(layer.bias)
+            count = position.size // width
+            offset = np.concatenate(
+                [start.reshape(1, width), np.broadcast_to(layer.bias, (count - 1, width))]
+            )
+        else:
+            layer = self.layer(tokens)
+            width = len(layer.bias)
+            offset = layer.bias[None]
+        self.found.position = position.reshape(-1, width) + offset
+        self.found.layers["embed"] = Layer(layer.name, layer.x, layer.weights, np.zeros(width))
+        self.image(layer.x)
+
+    def patches(self, name: str) -> Layer:
+        """The convolution that embeds patches."""
+        view = self.view
+        name, _ = view.skip(name)
+        if view.kind(name) != "Conv":
+            return self.layer(name)
+        node = view.nodes[name]
+        given = attributes(node)
+        weights = view.quantized_constant(node.input[1])
+        kernel = list(weights.codes.shape[2:])
+        plain = given.get("strides") == kernel and not any(given.get("pads", []))
+        plain &= given.get("group", 1) == 1 and given.get("auto_pad", b"NOTSET") == b"NOTSET"
+        if not plain or set(given.get("dilations", [1])) != {1}:
+            view.refuse(name, "is no embedding of patches that touch and do not overlap")
+        bias = view.constant(node.input[2]) if len(node.input) > 2 else np.zeros(1)
+        if bias is None:
+            view.refuse(name, "has a bias that is no constant")
+        rows = len(weights.codes)
+        weights = weights.map(lambda a: a.reshape(rows, -1))
+        return self._layer(name, view.quantized(node.input[0]), weights, bias)
+
+    def image(self, quantized: Quantized) -> None:
+        """The quantizer of the image."""
+        factor, name = self.view.unscale(quantized.source)
+        if name != self.view.input or quantized.bits != 8:
+            self.view.refuse(
+                quantized.node.output[0], "does not quantize the image to 8 bits",
+                "Quantize the network's input to 8 signed bits.",
+            )  # fmt: skip
+        self.found.pixels = Site(8, quantized.scale)
+        self.found.input_scale = quantized.scale / factor
+
+    def run(self) -> Found:
+        """The whole network, from its logits back."""
+        view, found = self.view, self.found
+        factor, name = view.unscale(view.output)
+        source = self.wide("head", name, point=False)
+        head = self.take("head", source)
+        found.layers["head"] = Layer(
+            head.name, head.x,
+            Weights(head.weights.codes, head.weights.scale * factor, head.weights.bits),
+            head.bias * factor,
+        )  # fmt: skip
+        if "head" in found.probes:
+            found.probes["head"] = (source, factor)
+        else:
+            found.sites["head"] = Site(WIDE, found.sites["head"].scale * factor)
+        stream = self.norm("norm", self.act("norm", head.x))
+        blocks = self._depth(stream)
+        for index in reversed(range(blocks)):
+            stream = self.mlp(f"blocks.{index}", stream)
+            stream = self.attention(f"blocks.{index}", stream)
+        self.embedding(stream)
+        found.depth = blocks
+        return found
+
+    def _depth(self, name: str) -> int:
+        """Blocks before a value of the stream: pairs of additions, down to that of a constant."""
+        view, additions = self.view, 0
+        while True:
+            value, _ = view.skip(name)
+            if view.kind(value) == "Quant":
+                value, _ = view.skip(view.nodes[value].input[0])
+            if view.kind(value) != "Add":
+                view.refuse(value, "is read where a residual addition is expected")
+            if any(view.constant(i) is not None for i in view.nodes[value].input):
+                break
+            name, _ = self.branch(name)
+            additions += 1
+        if additions % 2:
+            view.refuse(name, f"begins a stream of {additions} additions, not two per block")
+        return additions // 2
+
+
+def _rows(layer: Layer, powers: bool) -> Rows:
+    """Rows as the IR has them; of 8 bits, those whose codes are powers of two are that scheme's."""
+    codes, bits = layer.weights.codes, layer.weights.bits[:, 0]
+    wide = bits > 4
+    pot = wide & np.isin(np.abs(codes), POWERS).all(axis=1) & powers
+    return Rows(
+        codes.astype(np.int8),
+        np.ascontiguousarray(layer.weights.scale[:, 0]),
+        np.where(pot, POT, FIXED).astype(np.uint8),
+        np.where(wide & ~pot, 8, 4).astype(np.uint8),
+        np.ascontiguousarray(layer.bias),
+    )
+
+
+def _ranges(view: View, found: Found, images: NDArray[np.float32]) -> dict[str, float]:
+    """Largest magnitude of every value that needs a range, over the images."""
+    largest: dict[str, float] = {}
+    names = {name for name, _ in found.probes.values()} | set(found.stream)
+    for image in images:
+        values = view.execute(image[None])
+        for name in names:
+            value = view.constants.get(name, values.get(name))
+            largest[name] = max(largest.get(name, 0.0), float(np.abs(value).max()))
+    return largest
+
+
+def _measured(view: View, found: Found, images: NDArray[np.float32]) -> None:
+    """Give every 16-bit tensor that the file computes in float a site."""
+    if not found.probes and found.stream_site is not None:
+        return
+    ranges = _ranges(view, found, images)
+    limit = 2 ** (WIDE - 1) - 1
+    for op, (name, factor) in found.probes.items():
+        largest = max(ranges[name] * MARGIN, 2.0**-20)
+        if op == "head":
+            found.sites[op] = Site(WIDE, largest * factor / limit)
+        else:
+            fraction = min(max(math.floor(math.log2(limit / largest)), 8), 12)
+            found.sites[op] = Site(WIDE, 2.0**-fraction, fraction)
+    if found.stream_site is None:
+        largest = max([*(ranges[n] for n in found.stream), float(np.abs(found.position).max())])
+        found.stream_site = Site(WIDE, largest * MARGIN / limit)
+
+
+def _check_config(path: Path, config: VitConfig, found: Found) -> None:
+    """Refuse a file that holds another architecture than the one asked for."""
+    layers = found.layers
+    embed = layers["embed"].weights.codes.shape
+    has = {
+        "depth": found.depth,
+        "embed_dim": embed[0],
+        "patch_features": embed[1],
+        "tokens": len(found.position),
+        "classes": len(layers["head"].weights.codes),
+    }
+    if found.depth:
+        has["hidden"] = len(layers["blocks.0.mlp.fc1"].weights.codes)
+        has["heads"] = min(found.heads)
+    for what, value in has.items():
+        if value != getattr(config, what):
+            raise VitgenError(
+                f"{path} has {what} {value}, the model {config.name} has {getattr(config, what)}.",
+                "Give the model that the file was made of (--model NAME or a config file).",
+            )
+    if config.stem or len(found.heads) > 1:
+        raise VitgenError(
+            f"{path} cannot be read as {config.name}, which has a stem or heads of several counts.",
+            "Networks without a stem and with as many heads in every block are recognised.",
+        )
+
+
+def _check_bits(path: Path, quant: QuantConfig, rows: dict[str, Rows], found: Found) -> None:
+    """Refuse a file whose widths are not those that were asked for."""
+    inner = [r for op, r in rows.items() if op.startswith("blocks.")]
+    widths = {int(bits) for r in inner for bits in np.unique(r.bits)}
+    scheme = any((r.scheme == POT).any() for r in inner)
+    named = {"4": {4}, "8": {4, 8} if scheme else {8}, "4+8": {4, 8}}[quant.weight_bits]
+    acts = max((s.bits for op, s in found.sites.items() if s.bits <= 8 and op != "norm"), default=8)
+    if not widths <= named or acts != quant.act_bits:
+        has = "+".join(str(w) for w in sorted(widths))
+        raise VitgenError(
+            f"{path} has weights of {has} bits and activations of up to {acts}, not {quant.label}.",
+            f"Give --bits {has}/{acts}.",
+        )
+
+
+def read_qonnx(
+    path: Path, config: VitConfig, quant: QuantConfig, images: NDArray[np.float32]
+) -> tuple[Numbers, View]:
+    """The numbers of a quantized Vision Transformer in a QONNX file.
+
+    Parameters
+    ----------
+    path : as Brevitas exports it, or vitgen in the plain style.
+    config : its architecture, and the normalisation of its images.
+    quant : its widths; rows of powers of two are looked for where the scheme is not ``fixed``.
+    images : ``(n, C, H, W)``, normalised; they set ranges that the file leaves open.
+
+    Raises
+    ------
+    VitgenError : a node that is not recognised (named), another architecture, other widths.
+    """
+    view = View(path)
+    expected = [1, config.channels, config.image, config.image]
+    if view.shape(view.input) != expected:
+        raise VitgenError(
+            f"{path} takes images {view.shape(view.input)}, not {expected}.",
+            "Export with a batch of 1, and give the model that the file was made of.",
+        )
+    found = Reader(view).run()
+    _check_config(path, config, found)
+    powers = quant.scheme != "fixed"
+    rows = {
+        op: _rows(layer, powers and op.startswith("blocks.")) for op, layer in found.layers.items()
+    }
+    _check_bits(path, quant, rows, found)
+    _measured(view, found, images)
+    assert found.stream_site is not None
+    numbers = Numbers(
+        config=config,
+        meta=graph_meta(config, quant, found.input_scale),
+        pixels=found.pixels,
+        stream=found.stream_site,
+        sites=found.sites,
+        rows=rows,
+        norms=found.norms,
+        position=found.position,
+        factors=found.factors,
+        shifts=found.shifts,
+        deltas=found.deltas,
+    )
+    return numbers, view
