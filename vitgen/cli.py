@@ -83,7 +83,10 @@ def build(
     clock_mhz: Clock = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Weights (.safetensors, .pth, .pt); default: seeded, synthetic."),
+        typer.Option(
+            help="Weights (.safetensors, .pth, .pt), or a quantized network (.onnx, QONNX); default: "
+            "seeded, synthetic."
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,

@@ -201,7 +201,7 @@ def _layer_class() -> Any:
     members = {"_expected_attributes": expected, "initialize": initialize}
     layer = type(NAME, (layers.Layer,), members)
 
-    class Config(LayerConfigTemplate):  # type: ignore[misc]
+    class Config(LayerConfigTemplate):
         def __init__(self) -> None:
             super().__init__(layer)
 
@@ -218,7 +218,7 @@ def _layer_class() -> Any:
             }
             return CONFIG.format(**params)
 
-    class Call(FunctionCallTemplate):  # type: ignore[misc]
+    class Call(FunctionCallTemplate):
         def __init__(self) -> None:
             super().__init__(layer, include_header=[f"nnet_utils/{HEADER}"])
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 DOMAIN = "qonnx.custom_op.general"
 OPSET = 17
 IR_VERSION = 8
+METADATA = "vitgen"
+"""Key of the file's metadata under which vitgen keeps a record, JSON."""
 
 Shape = Sequence[int]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitgen.errors import VitgenError
+from vitgen.interop.onnx_fold import folded
+from vitgen.interop.onnx_graph import DOMAIN, METADATA
 
 Array = NDArray[Any]
 Float = NDArray[np.float64]
@@ -99,6 +102,14 @@ class View:
         node = self.nodes.get(name)
         what = f"value {name!r}" if node is None else f"node {node.name or name!r} ({node.op_type})"
         raise VitgenError(f"{self.path}: {what} {why}.", remedy)
+
+    def record(self) -> dict[str, Any]:
+        """What vitgen wrote beside a network of its own; empty for others."""
+        for entry in self.model.model.metadata_props:
+            if entry.key == METADATA:
+                found = json.loads(entry.value)
+                return found if isinstance(found, dict) else {}
+        return {}
 
     def shape(self, name: str) -> list[int]:
         """Shape of a value."""
@@ -238,9 +249,15 @@ class View:
         """Every value of the model for one image, by qonnx's executor."""
         from qonnx.core.onnx_exec import execute_onnx
 
-        values: dict[str, Array] = execute_onnx(
-            self.model, {self.input: image}, return_full_exec_context=True
-        )
+        try:
+            values: dict[str, Array] = execute_onnx(
+                self.model, {self.input: image}, return_full_exec_context=True
+            )
+        except Exception as error:  # qonnx and onnxruntime raise whatever they like
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise VitgenError(
+                f"{self.path} cannot be executed by qonnx: {reason}.", "Export it again."
+            ) from error
         return values
 
 
@@ -252,35 +269,34 @@ def _joined(parts: Sequence[Weights], axis: int) -> Weights:
 
 
 def _load(path: Path) -> Any:
-    from google.protobuf.message import DecodeError
-    from onnx import load
+    from onnx import checker, load
     from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.transformation.fold_constants import FoldConstants
-    from qonnx.transformation.general import RemoveStaticGraphInputs, RemoveUnusedTensors
-    from qonnx.transformation.infer_shapes import InferShapes
 
     try:
-        model = ModelWrapper(load(path))
+        model = load(path)
     except OSError as error:
         raise VitgenError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
-    except (DecodeError, ValueError) as error:
+    except Exception as error:  # protobuf's own kinds, of which it has several
         raise VitgenError(
             f"{path} is no ONNX file, or not a whole one.", "Export it again."
         ) from error
-    quants = model.get_nodes_by_op_type("Quant")
+    quants = [node for node in model.graph.node if node.op_type == "Quant"]
     if not quants:
         raise VitgenError(f"{path} has no Quant nodes.", "Export the quantized network as QONNX.")
     for node in quants:
-        node.domain = "qonnx.custom_op.general"
-    for step in (
-        RemoveStaticGraphInputs(),
-        InferShapes(),
-        FoldConstants(exclude_op_types=["Quant"]),
-        InferShapes(),
-        RemoveUnusedTensors(),
-    ):
-        model = model.transform(step)
-    return model
+        node.domain = DOMAIN
+        if len(node.input) != 4 or len(node.output) != 1:
+            raise VitgenError(
+                f"{path}: node {node.name!r} (Quant) has {len(node.input)} inputs, not 4.",
+                "Export the quantized network as QONNX.",
+            )
+    try:
+        checker.check_model(model)
+    except checker.ValidationError as error:
+        raise VitgenError(
+            f"{path} is no valid ONNX model: {str(error).splitlines()[0]}.", "Export it again."
+        ) from error
+    return folded(ModelWrapper(model))
 
 
 def power_of_two(scale: float) -> int | None:

@@ -1,8 +1,7 @@
 """A Vision Transformer recognised in a QONNX file, from its logits back to its image.
 
-Weights with their codes, scales and widths, and activations with theirs, are the file's. Where the
-integer network needs a tensor of 16 bits and the file computes in float (residual stream, scores, input
-of GELU, logits), the range comes from images.
+Nodes that only move elements are stepped over, so a wrong order of heads, say, is not seen here: whoever
+takes the result compares what both networks answer.
 """
 
 from __future__ import annotations
@@ -10,26 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitgen.arith.gelu import DELTA_ONE
 from vitgen.arith.softmax import MAX_SHIFT
 from vitgen.errors import VitgenError
 from vitgen.interop.onnx_view import Quantized, View, Weights, attributes, power_of_two
-from vitgen.ir import FIXED, POT
-from vitgen.lower.numbers import Norm, Numbers, Rows, Site, graph_meta
-from vitgen.models.config import VitConfig
-from vitgen.quant.config import QuantConfig
-
-Float = NDArray[np.float64]
+from vitgen.lower.numbers import Float, Norm, Site
 
 WIDE = 16
-MARGIN = 1.5  # of 16-bit tensors over the range seen: as in vitgen's own calibration
-POWERS = (0, 1, 2, 4, 8, 16, 32, 64)
 ELEMENTWISE = ("Mul", "Div", "Add", "Erf", "Gelu")
 
 
@@ -53,7 +43,11 @@ class Layer:
 
 @dataclass
 class Found:
-    """Parts of the network by op, as :class:`Numbers` has them, and values whose range is needed."""
+    """Parts of the network by op, as :class:`Numbers` has them.
+
+    ``probes`` and ``stream`` name values whose range is needed, with a factor; ``places`` the values
+    that the outputs of ops stand for.
+    """
 
     sites: dict[str, Site] = field(default_factory=dict)
     layers: dict[str, Layer] = field(default_factory=dict)
@@ -63,6 +57,7 @@ class Found:
     deltas: dict[str, int] = field(default_factory=dict)
     probes: dict[str, tuple[str, float]] = field(default_factory=dict)
     stream: list[str] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
     stream_site: Site | None = None
     position: Float = field(default_factory=lambda: np.zeros((1, 1)))
     heads: set[int] = field(default_factory=set)
@@ -131,6 +126,7 @@ class Reader:
     def act(self, op: str, quantized: Quantized) -> str:
         """Keep the site of ``op``; what it quantizes."""
         self.found.sites[op] = Site(quantized.bits, quantized.scale)
+        self.found.places[op] = quantized.node.output[0]
         return quantized.source
 
     def wide(self, op: str, name: str, point: bool = True) -> str:
@@ -304,6 +300,7 @@ class Reader:
             )
         self.found.shifts[op] = shift = min(max(shift, 0), MAX_SHIFT)
         self.found.sites[op] = Site(quantized.bits, step * 2.0**-shift * factor)
+        self.found.places[op] = quantized.node.output[0]
         return view.skip(node.input[0])[0]
 
     def projections(self, attn: str, parts: Sequence[Quantized]) -> str:
@@ -446,137 +443,3 @@ class Reader:
         if additions % 2:
             view.refuse(name, f"begins a stream of {additions} additions, not two per block")
         return additions // 2
-
-
-def _rows(layer: Layer, powers: bool) -> Rows:
-    """Rows as the IR has them; of 8 bits, those whose codes are powers of two are that scheme's."""
-    codes, bits = layer.weights.codes, layer.weights.bits[:, 0]
-    wide = bits > 4
-    pot = wide & np.isin(np.abs(codes), POWERS).all(axis=1) & powers
-    return Rows(
-        codes.astype(np.int8),
-        np.ascontiguousarray(layer.weights.scale[:, 0]),
-        np.where(pot, POT, FIXED).astype(np.uint8),
-        np.where(wide & ~pot, 8, 4).astype(np.uint8),
-        np.ascontiguousarray(layer.bias),
-    )
-
-
-def _ranges(view: View, found: Found, images: NDArray[np.float32]) -> dict[str, float]:
-    """Largest magnitude of every value that needs a range, over the images."""
-    largest: dict[str, float] = {}
-    names = {name for name, _ in found.probes.values()} | set(found.stream)
-    for image in images:
-        values = view.execute(image[None])
-        for name in names:
-            value = view.constants.get(name, values.get(name))
-            largest[name] = max(largest.get(name, 0.0), float(np.abs(value).max()))
-    return largest
-
-
-def _measured(view: View, found: Found, images: NDArray[np.float32]) -> None:
-    """Give every 16-bit tensor that the file computes in float a site."""
-    if not found.probes and found.stream_site is not None:
-        return
-    ranges = _ranges(view, found, images)
-    limit = 2 ** (WIDE - 1) - 1
-    for op, (name, factor) in found.probes.items():
-        largest = max(ranges[name] * MARGIN, 2.0**-20)
-        if op == "head":
-            found.sites[op] = Site(WIDE, largest * factor / limit)
-        else:
-            fraction = min(max(math.floor(math.log2(limit / largest)), 8), 12)
-            found.sites[op] = Site(WIDE, 2.0**-fraction, fraction)
-    if found.stream_site is None:
-        largest = max([*(ranges[n] for n in found.stream), float(np.abs(found.position).max())])
-        found.stream_site = Site(WIDE, largest * MARGIN / limit)
-
-
-def _check_config(path: Path, config: VitConfig, found: Found) -> None:
-    """Refuse a file that holds another architecture than the one asked for."""
-    layers = found.layers
-    embed = layers["embed"].weights.codes.shape
-    has = {
-        "depth": found.depth,
-        "embed_dim": embed[0],
-        "patch_features": embed[1],
-        "tokens": len(found.position),
-        "classes": len(layers["head"].weights.codes),
-    }
-    if found.depth:
-        has["hidden"] = len(layers["blocks.0.mlp.fc1"].weights.codes)
-        has["heads"] = min(found.heads)
-    for what, value in has.items():
-        if value != getattr(config, what):
-            raise VitgenError(
-                f"{path} has {what} {value}, the model {config.name} has {getattr(config, what)}.",
-                "Give the model that the file was made of (--model NAME or a config file).",
-            )
-    if config.stem or len(found.heads) > 1:
-        raise VitgenError(
-            f"{path} cannot be read as {config.name}, which has a stem or heads of several counts.",
-            "Networks without a stem and with as many heads in every block are recognised.",
-        )
-
-
-def _check_bits(path: Path, quant: QuantConfig, rows: dict[str, Rows], found: Found) -> None:
-    """Refuse a file whose widths are not those that were asked for."""
-    inner = [r for op, r in rows.items() if op.startswith("blocks.")]
-    widths = {int(bits) for r in inner for bits in np.unique(r.bits)}
-    scheme = any((r.scheme == POT).any() for r in inner)
-    named = {"4": {4}, "8": {4, 8} if scheme else {8}, "4+8": {4, 8}}[quant.weight_bits]
-    acts = max((s.bits for op, s in found.sites.items() if s.bits <= 8 and op != "norm"), default=8)
-    if not widths <= named or acts != quant.act_bits:
-        has = "+".join(str(w) for w in sorted(widths))
-        raise VitgenError(
-            f"{path} has weights of {has} bits and activations of up to {acts}, not {quant.label}.",
-            f"Give --bits {has}/{acts}.",
-        )
-
-
-def read_qonnx(
-    path: Path, config: VitConfig, quant: QuantConfig, images: NDArray[np.float32]
-) -> tuple[Numbers, View]:
-    """The numbers of a quantized Vision Transformer in a QONNX file.
-
-    Parameters
-    ----------
-    path : as Brevitas exports it, or vitgen in the plain style.
-    config : its architecture, and the normalisation of its images.
-    quant : its widths; rows of powers of two are looked for where the scheme is not ``fixed``.
-    images : ``(n, C, H, W)``, normalised; they set ranges that the file leaves open.
-
-    Raises
-    ------
-    VitgenError : a node that is not recognised (named), another architecture, other widths.
-    """
-    view = View(path)
-    expected = [1, config.channels, config.image, config.image]
-    if view.shape(view.input) != expected:
-        raise VitgenError(
-            f"{path} takes images {view.shape(view.input)}, not {expected}.",
-            "Export with a batch of 1, and give the model that the file was made of.",
-        )
-    found = Reader(view).run()
-    _check_config(path, config, found)
-    powers = quant.scheme != "fixed"
-    rows = {
-        op: _rows(layer, powers and op.startswith("blocks.")) for op, layer in found.layers.items()
-    }
-    _check_bits(path, quant, rows, found)
-    _measured(view, found, images)
-    assert found.stream_site is not None
-    numbers = Numbers(
-        config=config,
-        meta=graph_meta(config, quant, found.input_scale),
-        pixels=found.pixels,
-        stream=found.stream_site,
-        sites=found.sites,
-        rows=rows,
-        norms=found.norms,
-        position=found.position,
-        factors=found.factors,
-        shifts=found.shifts,
-        deltas=found.deltas,
-    )
-    return numbers, view

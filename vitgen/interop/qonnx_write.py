@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vitgen import __version__
 from vitgen.errors import VitgenError
 from vitgen.interop import onnx_exact, onnx_plain
-from vitgen.interop.onnx_graph import OnnxGraph
+from vitgen.interop.onnx_graph import METADATA, OnnxGraph
 from vitgen.ir import (
     POT,
     Add,
@@ -31,7 +31,6 @@ from vitgen.ir import (
 
 INPUT = "input/image"
 OUTPUT = "output/logits"
-METADATA = "vitgen"
 
 
 def power_scale(scale: float) -> float:

@@ -1,7 +1,7 @@
 """What lowering needs to know of a quantized Vision Transformer, as plain arrays. Free of torch.
 
 A Brevitas model of vitgen's own gives these numbers (``vitgen.lower.vit``), and so does a network that
-another tool quantized (``vitgen.interop.qonnx_read``).
+another tool quantized (``vitgen.interop.qonnx_import``).
 """
 
 import dataclasses

@@ -55,7 +55,8 @@ def numbers_of(model: Vit) -> Numbers:
     quant, config = model.quant, model.config
     assert quant is not None
     rows = _embedding_rows(model)
-    norms, factors, shifts = {}, {}, {}
+    norms: dict[str, Norm] = {}
+    factors, shifts = {}, {}
     for index, block in enumerate(model.block_list()):
         name = f"blocks.{index}"
         parts = rows_of(block.attn.qkv).split(3)
