@@ -82,13 +82,17 @@ def calibrated(seed=0):
     return model.eval()
 
 
-def export(model, path, monkeypatch):
+def export(model, path, monkeypatch, dynamo=False):
     """Brevitas' own export, without the clean-up for which it wants another package."""
     import onnx
     from brevitas.export.onnx import manager
-    from brevitas.export.onnx.qonnx.manager import QONNXManager
+    from brevitas.export.onnx.qonnx.manager import QONNXDynamoManager, QONNXManager
 
     monkeypatch.setattr(manager, "onnx", onnx)
     monkeypatch.setattr(manager, "opt", object())
     monkeypatch.setattr(QONNXManager, "run_onnx_passes", False)
-    QONNXManager.export(model, torch.randn(1, 1, 8, 8), str(path), opset_version=17, dynamo=False)
+    images = torch.randn(1, 1, 8, 8)
+    if dynamo:
+        QONNXDynamoManager.export(model, images, str(path), dynamo=True, optimize=True)
+    else:
+        QONNXManager.export(model, images, str(path), opset_version=17, dynamo=False)

@@ -90,6 +90,24 @@ def test_a_network_of_brevitas(brevitas_model, brevitas_file):
     assert numbers.rows["head"].scale == pytest.approx(np.full(10, head), rel=1e-6)
 
 
+@pytest.mark.slow
+def test_brevitas_other_export_and_the_accelerator_of_it(
+    vitgen, brevitas_model, tmp_path, monkeypatch
+):
+    """torch.export's graph, GELU as one node; the emitted C++ computes what the file does."""
+    file, model = tmp_path / "other.onnx", tmp_path / "other.json"
+    brevitas_vit.export(brevitas_model, file, monkeypatch, dynamo=True)
+    assert any(n.op_type == "Gelu" for n in onnx.load(file).graph.node)
+    model.write_text(json.dumps(CONFIG.to_dict()))
+    said = vitgen(
+        "build", "--model", model, "--bits", "4/8", "--checkpoint", file, "--verify", "csim",
+        "--images", 3, "--out", tmp_path / "build", "--json",
+    )  # fmt: skip
+    assert said.status == 0, said.err
+    csim = json.loads(said.out)["verification"]["csim"]
+    assert csim["images"] == 3 and csim["mismatches"] == 0
+
+
 def rewritten(file, path, change):
     """A copy of a file with one thing changed."""
     model = onnx.load(file)

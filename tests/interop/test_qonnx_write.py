@@ -67,6 +67,7 @@ def test_weights_have_a_scale_per_row_and_the_width_of_their_rows(built, tmp_pat
     assert widths == {"fixed4": 4.0, "fixed8": 8.0, "pot": 8.0}
 
 
+@pytest.mark.slow
 def test_a_network_with_a_stem_of_convolutions(stem_model, tmp_path):
     compare(lower.lower(stem_model), tmp_path / "m.onnx", 1)
 
