@@ -199,6 +199,8 @@ def test_other_models_widths_and_files_are_refused(brevitas_file, built, tmp_pat
     (tmp_path / "none.onnx").write_bytes(b"no protobuf at all")
     read(tmp_path / "none.onnx", "is no ONNX file")
     read(tmp_path / "absent.onnx", "cannot be read: No such file")
+    (tmp_path / "half.onnx").write_bytes(brevitas_file.read_bytes()[:5000])
+    read(tmp_path / "half.onnx", "not a whole one|no Quant nodes|no valid ONNX model")
     from vitgen.interop.qonnx_write import to_qonnx
 
     (tmp_path / "exact.onnx").write_bytes(to_qonnx(ir.load(built)))

@@ -103,13 +103,15 @@ class View:
         what = f"value {name!r}" if node is None else f"node {node.name or name!r} ({node.op_type})"
         raise VitgenError(f"{self.path}: {what} {why}.", remedy)
 
-    def record(self) -> dict[str, Any]:
-        """What vitgen wrote beside a network of its own; empty for others."""
+    def own_input_scale(self) -> float | None:
+        """The step of the image that vitgen wrote beside a network of its own; None for others."""
         for entry in self.model.model.metadata_props:
             if entry.key == METADATA:
-                found = json.loads(entry.value)
-                return found if isinstance(found, dict) else {}
-        return {}
+                try:
+                    return float(json.loads(entry.value)["meta"]["input_scale"])
+                except (ValueError, KeyError, TypeError):
+                    return None
+        return None
 
     def shape(self, name: str) -> list[int]:
         """Shape of a value."""
@@ -292,11 +294,17 @@ def _load(path: Path) -> Any:
             )
     try:
         checker.check_model(model)
-    except checker.ValidationError as error:
+    except (checker.ValidationError, ValueError) as error:
         raise VitgenError(
             f"{path} is no valid ONNX model: {str(error).splitlines()[0]}.", "Export it again."
         ) from error
-    return folded(ModelWrapper(model))
+    try:
+        return folded(ModelWrapper(model))
+    except Exception as error:  # of shape inference, which raises whatever it likes
+        raise VitgenError(
+            f"{path}: its shapes cannot be inferred: {(str(error).splitlines() or [''])[0]}.",
+            "Export it again, with a batch of 1.",
+        ) from error
 
 
 def power_of_two(scale: float) -> int | None:

@@ -159,8 +159,8 @@ def read_qonnx(
         )
     found = Reader(view).run()
     # A file of vitgen's own holds the step of the image in float32, and beside it as it is.
-    exact = view.record().get("meta", {}).get("input_scale", found.input_scale)
-    if math.isclose(exact, found.input_scale, rel_tol=1e-6):
+    exact = view.own_input_scale()
+    if exact is not None and math.isclose(exact, found.input_scale, rel_tol=1e-6):
         found.input_scale = exact
     _check_config(path, config, found)
     powers = quant.scheme != "fixed"
