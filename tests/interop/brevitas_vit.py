@@ -25,7 +25,7 @@ def act():
 class Attention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
-        self.heads, self.scale = heads, (width // heads) ** -0.5
+        self.heads, self.scale = heads, (width // heads) ** -0.25
         self.qkv, self.proj = linear(width, 3 * width), linear(width, width)
         self.q, self.k, self.v, self.p, self.mixed = act(), act(), act(), act(), act()
 
@@ -33,7 +33,8 @@ class Attention(nn.Module):
         batch, tokens, width = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = (self.q(q) * self.scale) @ self.k(k).transpose(-2, -1)
+        # Half of the factor on either side, as torch's own attention has it.
+        scores = (self.q(q) * self.scale) @ (self.k(k) * self.scale).transpose(-2, -1)
         mixed = self.p(scores.softmax(-1)) @ self.v(v)
         return self.proj(self.mixed(mixed.transpose(1, 2).reshape(batch, tokens, width)))
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from vitgen.arith.gelu import DELTA_ONE
 from vitgen.arith.softmax import MAX_SHIFT
 from vitgen.errors import VitgenError
+from vitgen.interop.onnx_gelu import recognise_gelu
 from vitgen.interop.onnx_view import Quantized, View, Weights, attributes, power_of_two
 from vitgen.lower.numbers import Float, Norm, Site
 
 WIDE = 16
-ELEMENTWISE = ("Mul", "Div", "Add", "Erf", "Gelu")
 
 
 @dataclass(frozen=True)
@@ -221,42 +219,10 @@ class Reader:
         return stream
 
     def gelu(self, op: str, name: str) -> str:
-        """GELU, of whatever nodes it is made, by what it computes; the value that it reads."""
-        view = self.view
-        leaves: set[str] = set()
-
-        def value(name: str, x: Float) -> Float:
-            name, _ = view.skip(name)
-            node, kind = view.nodes.get(name), view.kind(name)
-            number = view.constant(name)
-            if number is not None and number.size == 1:
-                return np.full(1, number.item())
-            parts = [] if node is None else [view.constant(i) for i in node.input]
-            vector = any(part is not None and part.size > 1 for part in parts)
-            if node is None or kind not in ELEMENTWISE or vector:
-                leaves.add(name)
-                return x
-            terms = [value(i, x) for i in node.input]
-            if kind in ("Erf", "Gelu"):
-                root = 1.0 if kind == "Erf" else math.sqrt(2.0)
-                erf = np.asarray([math.erf(v / root) for v in np.broadcast_to(terms[0], x.shape)])
-                return erf if kind == "Erf" else terms[0] * 0.5 * (1.0 + erf)
-            functions: dict[str, Any] = {"Mul": np.multiply, "Div": np.divide, "Add": np.add}
-            result: Float = functions[kind](*terms)
-            return result
-
-        x = np.linspace(-8.0, 8.0, 161)
-        y = value(name, x)
-        # k * x * (1 + delta * erf(x / sqrt 2)) / 2
-        slope, far = 2 * (y[81] - y[79]) / (x[81] - x[79]), y[-1] / x[-1]
-        delta = 2 * far / slope - 1 if slope else 0.0
-        erf = np.asarray([math.erf(v / math.sqrt(2.0)) for v in x])
-        wanted = slope * x * (1 + delta * erf) / 2
-        if len(leaves) != 1 or slope <= 0 or np.abs(y - wanted).max() > 1e-3 * slope:
-            view.refuse(name, "is read where a GELU is expected")
-        self.found.factors[op] = slope
-        self.found.deltas[op] = min(max(round(delta * DELTA_ONE), 0), DELTA_ONE)
-        return leaves.pop()
+        """GELU, kept; the value that it reads."""
+        slope, delta, hidden = recognise_gelu(self.view, name)
+        self.found.factors[op], self.found.deltas[op] = slope, delta
+        return hidden
 
     def product(self, name: str) -> tuple[float, str, str]:
         """A product of two activations: its factor and its operands."""
