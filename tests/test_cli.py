@@ -10,7 +10,7 @@ from tests.flow.conftest import tiny, vitgen
 
 __all__ = ["tiny", "vitgen"]
 
-COMMANDS = ("build", "verify", "eval", "estimate", "report", "train", "models", "boards")
+COMMANDS = ("build", "verify", "eval", "estimate", "report", "export", "train", "models", "boards")
 BUILD = ("build", "--model", "vit_digits", "--bits", "4/8")
 
 

@@ -84,7 +84,10 @@ def build(
     clock_mhz: Clock = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Weights (.safetensors, .pth, .pt); default: seeded, synthetic."),
+        typer.Option(
+            help="Weights (.safetensors, .pth, .pt), or a quantized network (.onnx, QONNX); default: "
+            "seeded, synthetic."
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,
@@ -240,6 +243,40 @@ def report(
     from vitgen.flow.build import read_report
 
     _finish(read_report(directory), directory, as_json)
+
+
+@app.command()
+def export(
+    directory: Directory,
+    format: Annotated[
+        str,
+        typer.Option(help="bundle: integers, golden vectors, specification; qonnx: an ONNX file."),
+    ],
+    out: Annotated[Path, typer.Option(help="New directory (bundle) or file (qonnx).")],
+    images: Annotated[
+        int | None, typer.Option(help="Images with golden vectors in a bundle; default: one.")
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="exact: qonnx's executor gives every integer of the network; plain: ONNX's own "
+            "Softmax, LayerNormalization and Erf in float32. Default: exact."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the network of a build for other tools.
+
+    `docs/interoperation.md` describes the formats.
+    """
+    from vitgen.flow.export import export as run
+
+    written = run(directory, format=format, out=out, images=images, style=style)
+    if as_json:
+        _print_json({"format": format, "files": [str(file) for file in written]})
+        return
+    for file in written:
+        typer.echo(file)
 
 
 @app.command()
