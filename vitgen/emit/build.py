@@ -6,15 +6,29 @@ from vitgen.emit.hls import emit_hls
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.rtl import emit_array
 from vitgen.emit.scripts import emit_scripts
+from vitgen.emit.shell import emit_bank, emit_ip_top
+from vitgen.emit.vivado import Platform, emit_vivado
 
 PROJECT = "vit_top"
 
 
+def platform_of(board: boards.Board) -> Platform:
+    """What Vivado's scripts need of a board."""
+    return Platform(
+        part=board.part,
+        board_part=board.board_part,
+        hp_ports=tuple(f"S_AXI_HP{port}_FPD" for port in range(board.dram.ports)),
+        port_bits=board.dram.port_bits,
+    )
+
+
 def emit_build(design: Design) -> BuildPlan:
     """``hls/`` and ``scripts/`` of a build directory, and in ``rtl/`` the Verilog that they name."""
-    engine = design.engine
+    engine, board = design.engine, boards.load(design.board)
     scripts = emit_scripts(
-        engine, project=PROJECT, part=boards.load(design.board).part, clock_mhz=design.clock_mhz
-    )
-    plan = emit_hls(engine).under("hls") | scripts.under("scripts")
-    return plan | emit_array(engine).under("rtl") if engine.array == "dsp48" else plan
+        engine, project=PROJECT, part=board.part, clock_mhz=design.clock_mhz
+    ) | emit_vivado(engine, platform_of(board), clock_mhz=design.clock_mhz)
+    rtl = emit_ip_top(engine) | emit_bank(engine)
+    if engine.array == "dsp48":
+        rtl |= emit_array(engine)
+    return emit_hls(engine).under("hls") | scripts.under("scripts") | rtl.under("rtl")
