@@ -7,7 +7,8 @@
 module bank_ram #(
     parameter WIDTH = 1,
     parameter DEPTH = 2,
-    parameter ADDRESS_BITS = 1
+    parameter ADDRESS_BITS = 1,
+    parameter ULTRA = 0
 ) (
     input wire clk,
     input wire [ADDRESS_BITS-1:0] rd_address,
@@ -19,7 +20,7 @@ module bank_ram #(
     input wire [WIDTH-1:0] wr_data
 );
   // The cost model draws the same line between LUT RAM and block RAM.
-  localparam STYLE = DEPTH > 64 ? "block" : "distributed";
+  localparam STYLE = ULTRA != 0 ? "ultra" : DEPTH > 64 ? "block" : "distributed";
   (* ram_style = STYLE *) reg [WIDTH-1:0] memory[0:DEPTH-1];
 
   always @(posedge clk) begin
