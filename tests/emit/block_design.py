@@ -37,7 +37,7 @@ _PROPERTIES = {
     ],
     "smartconnect": [r"NUM_SI", r"NUM_MI"],
     "axi_intc": [r"C_IRQ_CONNECTION"],
-    "bank_ram": [r"WIDTH", r"DEPTH", r"ADDRESS_BITS"],
+    "bank_ram": [r"WIDTH", r"DEPTH", r"ADDRESS_BITS", r"ULTRA"],
 }  # fmt: skip
 
 _HP = [

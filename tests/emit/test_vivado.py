@@ -171,8 +171,8 @@ def test_ports_are_those_of_the_systemverilog():
         ("axi_intc_0/S_AXI/Reg 0xA0010000", "axi_intc_0/S_AXI/Reg 0xA0000000", "address 0xa0000000"),
         ("M01_AXI] [get_bd_intf_pins axi_intc_0/s_axi]", "M01_AXI] [get_bd_intf_pins axi_intc_0/S_AXI]",
          "no interface axi_intc_0/S_AXI"),
-        ("act_1 24 80 7", "act_1 25 80 7", "widths [24, 25]"),
-        ("key_2 24 60 6", "key_2 24 90 6", "bank_key_2 has 90 words"),
+        ("act_1 24 80 7 0", "act_1 25 80 7 0", "widths [24, 25]"),
+        ("key_2 24 60 6 0", "key_2 24 90 6 0", "bank_key_2 has 90 words"),
         ("wr_we wr_we0", "wr_we wr_ce0", "vit_top_0/act_0_wr_we0 is not connected"),
     ],
 )  # fmt: skip

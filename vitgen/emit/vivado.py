@@ -208,6 +208,7 @@ def _banks(engine: Engine) -> list[dict[str, str | int]]:
             "width": widths[bank.type],
             "depth": bank.depth,
             "address_bits": max(1, (bank.depth - 1).bit_length()),
+            "ultra": int(bank.name in getattr(engine, "ultra_banks", ())),
         }
         for name, bank, side in wiring.bank_ports(engine)
         if side == "rd"

@@ -18,6 +18,7 @@ from vitgen.report.format import (
     short,
     significant,
     size,
+    synthesis_lines,
     taken,
     verdict,
 )
@@ -31,6 +32,7 @@ FILES = (
     ("rtl/", "the accelerator, or its multiplier array, as SystemVerilog"),
     ("data/", "program, weights, golden image and logits"),
     ("scripts/", "from here to the bitstream"),
+    ("bitstream/vit_top.bit", "the bitstream, by Vivado"),
 )
 
 
@@ -113,6 +115,8 @@ def _figures(report: Mapping[str, Any], out: Console) -> None:
     out.print(speed)
     out.print()
     out.print(_resources(report, "utf" in (out.encoding or "").lower()))
+    for line in synthesis_lines(report):
+        out.print(Text(line))
     out.print(_layers(report))
 
 
