@@ -20,7 +20,9 @@ module bank_ram #(
     input wire [WIDTH-1:0] wr_data
 );
   // The cost model draws the same line between LUT RAM and block RAM.
+  /* verilator lint_off UNUSEDPARAM */  // it does not count attributes
   localparam STYLE = ULTRA != 0 ? "ultra" : DEPTH > 64 ? "block" : "distributed";
+  /* verilator lint_on UNUSEDPARAM */
   (* ram_style = STYLE *) reg [WIDTH-1:0] memory[0:DEPTH-1];
 
   always @(posedge clk) begin
