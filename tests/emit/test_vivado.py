@@ -2,12 +2,14 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from tests.emit.block_design import Accelerator, BlockDesign
 from tests.emit.engines import NAMES, make
 from tests.emit.tools import run_tcl
+from vitgen import boards
 from vitgen.design.choice import Design
 from vitgen.design.cost_memory import type_widths
 from vitgen.emit import registers, wiring
@@ -16,20 +18,16 @@ from vitgen.emit.hls import emit_hls
 from vitgen.emit.rtl import emit_array
 from vitgen.emit.scripts import emit_scripts
 from vitgen.emit.shell import emit_bank, emit_ip_top, emit_shell
-from vitgen.emit.vivado import Platform, design_name, emit_vivado, share_ports
+from vitgen.emit.vivado import design_name, emit_vivado, share_ports
 from vitgen.errors import VitgenError
 
+ZCU102, KV260 = boards.load("zcu102"), boards.load("kv260")
 PORTS = tuple(f"S_AXI_HP{i}_FPD" for i in range(4))
-ZCU102 = dict(part="xczu9eg-ffvb1156-2-e", board_part="xilinx.com:zcu102:part0:3.4", hp_ports=PORTS)
-KV260 = dict(
-    part="xck26-sfvc784-2LV-c", board_part="xilinx.com:kv260_som:part0:1.3", hp_ports=PORTS,
-    connections=("som240_1_connector xilinx.com:kv260_carrier:som240_1_connector:1.3",),
-)  # fmt: skip
 
 
-def write(place, engine, platform=ZCU102):
+def write(place, engine, board=ZCU102):
     """A build directory of ``engine`` as far as Vivado reads it."""
-    scripts = emit_vivado(engine, Platform(**platform), clock_mhz=150.0)
+    scripts = emit_vivado(engine, board, clock_mhz=150.0)
     rtl = emit_shell(engine) | emit_ip_top(engine) | emit_bank(engine)
     if engine.array == "dsp48":
         rtl |= emit_array(engine)
@@ -212,7 +210,7 @@ def test_what_is_missing_is_said(tmp_path):
     done = run(build, "open")
     assert done.status == 2 and "vitgen synth --road open" in done.err
     shutil.rmtree(build)
-    unknown = {**ZCU102, "board_part": "xilinx.com:zcu111:part0:1.4"}
+    unknown = replace(ZCU102, board_part="xilinx.com:zcu111:part0:1.4")
     build = write(tmp_path / "build", make("b"), unknown)
     done = run(build, "vitis")
     assert done.status == 2 and "no board files of xilinx.com:zcu111:part0" in done.err
@@ -239,11 +237,11 @@ def test_a_module_on_a_carrier(tmp_path):
     found = {name: value for name, value, target in run(build, "open").of("set_property")
              if target == "project"}  # fmt: skip
     assert found["board_part"] == "xilinx.com:kv260_som:part0:1.4"  # the newest that is there
-    assert found["board_connections"] == KV260["connections"][0]
+    assert found["board_connections"] == KV260.ps.connections[0]
 
 
 def test_without_board_files_there_is_no_preset(tmp_path):
-    build = write(tmp_path / "build", make("b"), {**ZCU102, "board_part": ""})
+    build = write(tmp_path / "build", make("b"), replace(ZCU102, board_part=""))
     ran = run(build, "vitis")
     assert ran.status == 0 and "apply_bd_automation" not in ran.names()
 
@@ -269,27 +267,52 @@ def test_weights_have_ports_of_their_own(count, expected):
 @pytest.mark.parametrize(
     "change",
     [
-        dict(part="xczu9eg]"), dict(board_part="xilinx.com:zcu102:part0:$x"),
-        dict(board_part="x y"), dict(hp_ports=()), dict(hp_ports=("S_AXI_HP4_FPD",)),
-        dict(hp_ports=("S_AXI_HP0_FPD", "S_AXI_HP0_FPD")), dict(hp_ports=("exit",)),
-        dict(port_bits=256), dict(connections=("a}; exec ls",)),
+        dict(part="xczu9eg]"), dict(board_part="xilinx.com:zcu102:part0:$x"), dict(board_part="x y"),
+        dict(hp_ports=()), dict(hp_ports=("S_AXI_HP4_FPD",)), dict(hp_ports=("exit",)),
+        dict(hp_ports=("S_AXI_HP0_FPD", "S_AXI_HP0_FPD")), dict(port_bits=256),
+        dict(connections=("a}; exec ls",)), dict(control="M_AXI_HPM1_FPD"), dict(clock="pl_clk1"),
+        dict(interrupt="pl_ps_irq1"), dict(family="versal"),
     ],
 )  # fmt: skip
 def test_what_would_not_survive_in_tcl_is_refused(change):
-    with pytest.raises(VitgenError, match=re.escape(repr(next(iter(change.values())))[1:4])):
-        Platform(**{**ZCU102, **change})
+    ((key, value),) = change.items()
+    part = {"port_bits": "dram"}.get(key, "" if key.endswith("part") else "ps")
+    if part:
+        change = {part: replace(getattr(ZCU102, part), **change)}
+    with pytest.raises(
+        VitgenError,
+        match=re.escape(str(value[-1] if isinstance(value, tuple) and value else value)),
+    ):
+        emit_vivado(make("b"), replace(ZCU102, **change), clock_mhz=150.0)
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_every_board_has_its_block_design(name, road, tmp_path):
+    board = boards.load(name)
+    engine = replace(make("c"), ultra_banks=("residual", "act"))
+    build = write(tmp_path / "build", engine, board)
+    ran = run(build, road, engine=engine)
+    assert ran.status == 0, ran.err
+    design = BlockDesign(ran, accelerator(build, engine, road))
+    assert design.faults() == []
+    ultra = {cell.removeprefix("bank_").removesuffix("_0") for cell, found in design.cells.items()
+             if found.properties.get("ULTRA") == "1"}  # fmt: skip
+    assert ultra == ({"residual", "act"} if road == "vitis" else set())
+    chosen = [words[1] for words in ran.of("set_property") if words[0] == "board_part"]
+    assert chosen and chosen[0].rpartition(":")[0] == board.board_part.rpartition(":")[0]
+    assert ["-part", board.part] == ran.of("synth_design")[0][2:]
 
 
 def test_a_clock_out_of_range_is_refused():
     with pytest.raises(VitgenError, match="nan MHz"):
-        emit_vivado(make("b"), Platform(**ZCU102), clock_mhz=float("nan"))
+        emit_vivado(make("b"), ZCU102, clock_mhz=float("nan"))
 
 
 def test_scripts_of_vitis_hls_in_tcl(tmp_path):
     """The old launcher's script, its paths and commands."""
     engine = make("b")
     build = write(tmp_path / "build", engine)
-    scripts = emit_scripts(engine, project="vit_top", part=ZCU102["part"], clock_mhz=150.0)
+    scripts = emit_scripts(engine, project="vit_top", part=ZCU102.part, clock_mhz=150.0)
     scripts.under("scripts").write(build)
     data = build / "data"
     data.mkdir()

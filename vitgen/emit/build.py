@@ -7,19 +7,9 @@ from vitgen.emit.plan import BuildPlan
 from vitgen.emit.rtl import emit_array
 from vitgen.emit.scripts import emit_scripts
 from vitgen.emit.shell import emit_bank, emit_ip_top
-from vitgen.emit.vivado import Platform, emit_vivado
+from vitgen.emit.vivado import emit_vivado
 
 PROJECT = "vit_top"
-
-
-def platform_of(board: boards.Board) -> Platform:
-    """What Vivado's scripts need of a board."""
-    return Platform(
-        part=board.part,
-        board_part=board.board_part,
-        hp_ports=tuple(f"S_AXI_HP{port}_FPD" for port in range(board.dram.ports)),
-        port_bits=board.dram.port_bits,
-    )
 
 
 def emit_build(design: Design) -> BuildPlan:
@@ -27,7 +17,7 @@ def emit_build(design: Design) -> BuildPlan:
     engine, board = design.engine, boards.load(design.board)
     scripts = emit_scripts(
         engine, project=PROJECT, part=board.part, clock_mhz=design.clock_mhz
-    ) | emit_vivado(engine, platform_of(board), clock_mhz=design.clock_mhz)
+    ) | emit_vivado(engine, board, clock_mhz=design.clock_mhz)
     rtl = emit_ip_top(engine) | emit_bank(engine)
     if engine.array == "dsp48":
         rtl |= emit_array(engine)

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from vitgen.boards import Board
 from vitgen.design.cost_memory import type_widths
 from vitgen.design.engine import Engine
 from vitgen.emit import registers, wiring
@@ -24,6 +24,9 @@ OPEN_IP = "vitgen:rtl:vit_top:1.0"
 ADDRESSES = {IP_INSTANCE: "0xA0000000", "axi_intc_0": "0xA0010000"}
 """Byte addresses of the slaves, 64 KiB each: the first ones behind the port M_AXI_HPM0_FPD."""
 
+CONTROL, INTERRUPT, CLOCK = "M_AXI_HPM0_FPD", "pl_ps_irq0", "pl_clk0"
+"""Pins of the processing system that the scripts wire."""
+
 _FILES = ("vivado.tcl", "package_rtl.tcl")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,63}")
 _BOARD_PART = re.compile(r"([a-z0-9.-]+:[A-Za-z0-9_-]+:part0)(:[0-9.]+)?")
@@ -35,48 +38,42 @@ _SLAVES = 7  # PSU__USE__S_AXI_GP0 to GP6
 _FIRST_SLAVE = {"HPC": 0, "HP": 2}
 
 
-@dataclass(frozen=True)
-class Platform:
-    """What the scripts need of a board with a Zynq UltraScale+.
-
-    Parameters
-    ----------
-    part : FPGA part, such as ``xczu9eg-ffvb1156-2-e``.
-    board_part : Vivado's name of the board file, with or without a version; empty where there is none.
-    hp_ports : pins of the processing system that lead to the DRAM, in order of use: ``S_AXI_HP0_FPD``.
-    port_bits : their data width, 32, 64 or 128.
-    connections : what Vivado's ``board_connections`` holds for a module on its carrier.
+def _check(board: Board) -> None:
+    """Refuse names that would not survive in Tcl, whoever made the board.
 
     Raises
     ------
-    VitgenError : a name that would not survive in Tcl, no port or one twice, or another width.
+    VitgenError : such a name, no DRAM port or one twice, a pin that the scripts do not know.
     """
-
-    part: str
-    board_part: str
-    hp_ports: tuple[str, ...]
-    port_bits: int = 128
-    connections: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not _PART.fullmatch(self.part):
-            raise _refused(self.part, "the name of an FPGA part")
-        if self.board_part and not _BOARD_PART.fullmatch(self.board_part):
-            raise _refused(self.board_part, "Vivado's name of a board")
-        for port in self.hp_ports:
-            if _slave(port) is None or self.hp_ports.count(port) > 1:
-                raise _refused(port, "a port of the processing system, once")
-        if not self.hp_ports:
-            raise _refused(self.hp_ports, "a list of DRAM ports")
-        if self.port_bits not in (32, 64, 128):
-            raise _refused(self.port_bits, "a width of such a port (32, 64 or 128)")
-        for connection in self.connections:
-            if not _CONNECTION.fullmatch(connection):
-                raise _refused(connection, "a board connection")
-
-
-def _refused(value: object, what: str) -> VitgenError:
-    return VitgenError(f"{value!r} is not {what}.", "Correct the board's data.")
+    checks: list[tuple[object, bool, str]] = [
+        (board.part, bool(_PART.fullmatch(board.part)), "the name of an FPGA part"),
+        (
+            board.board_part,
+            not board.board_part or bool(_BOARD_PART.fullmatch(board.board_part)),
+            "Vivado's name of a board",
+        ),
+        (board.ps.hp_ports, bool(board.ps.hp_ports), "a list of DRAM ports"),
+        (board.dram.port_bits, board.dram.port_bits in (32, 64, 128), "a width of a DRAM port"),
+        (board.ps.family, board.ps.family == "zynqmp", "a processing system that vitgen wires"),
+        (board.ps.control, board.ps.control == CONTROL, f"the port {CONTROL}"),
+        (board.ps.interrupt, board.ps.interrupt == INTERRUPT, f"the pin {INTERRUPT}"),
+        (board.ps.clock, board.ps.clock == CLOCK, f"the pin {CLOCK}"),
+        *(
+            (
+                port,
+                _slave(port) is not None and board.ps.hp_ports.count(port) == 1,
+                "a DRAM port, once",
+            )
+            for port in board.ps.hp_ports
+        ),
+        *(
+            (connection, bool(_CONNECTION.fullmatch(connection)), "a board connection")
+            for connection in board.ps.connections
+        ),
+    ]
+    for value, fits, what in checks:
+        if not fits:
+            raise VitgenError(f"{value!r} is not {what}.", "Correct the board's data.")
 
 
 def _slave(port: str) -> int | None:
@@ -130,34 +127,35 @@ def design_name(engine: Engine) -> str:
     return f"vit_{design_digest(engine)}"
 
 
-def emit_vivado(engine: Engine, platform: Platform, *, clock_mhz: float) -> BuildPlan:
+def emit_vivado(engine: Engine, board: Board, *, clock_mhz: float) -> BuildPlan:
     """Vivado's files of ``scripts/``: ``vivado.tcl`` and ``package_rtl.tcl``.
 
     Parameters
     ----------
     engine : the design.
-    platform : the board.
+    board : its part, board file and pins of the processing system.
     clock_mhz : clock of the logic, which the processing system makes.
 
     Raises
     ------
-    VitgenError : the clock is out of range, or the board has too few DRAM ports.
+    VitgenError : the clock is out of range, the board has too few DRAM ports, or its data do not fit.
     """
     if not 1 <= clock_mhz <= 1000:
         raise VitgenError(f"A clock of {clock_mhz} MHz is out of range.", "Choose 1 to 1000 MHz.")
-    shared = share_ports(engine, platform.hp_ports)
-    board = _BOARD_PART.fullmatch(platform.board_part)
+    _check(board)
+    shared = share_ports(engine, board.ps.hp_ports)
+    board_file = _BOARD_PART.fullmatch(board.board_part)
     values = {
         "name": design_name(engine),
         "design": design_digest(engine),
-        "part": platform.part,
-        "board": board[1] if board else "",
-        "connections": platform.connections,
+        "part": board.part,
+        "board": board_file[1] if board_file else "",
+        "connections": board.ps.connections,
         "vitis_ip": VITIS_IP,
         "open_ip": OPEN_IP,
         "vlnv": OPEN_IP,
         "addresses": ADDRESSES,
-        "ps_properties": _ps_properties(list(shared), platform.port_bits, clock_mhz),
+        "ps_properties": _ps_properties(list(shared), board.dram.port_bits, clock_mhz),
         "ps_clocks": ["maxihpm0_fpd_aclk", *(_clock_pin(port) for port in shared)],
         "dram": [
             {
@@ -208,7 +206,7 @@ def _banks(engine: Engine) -> list[dict[str, str | int]]:
             "width": widths[bank.type],
             "depth": bank.depth,
             "address_bits": max(1, (bank.depth - 1).bit_length()),
-            "ultra": int(bank.name in getattr(engine, "ultra_banks", ())),
+            "ultra": int(bank.name in engine.ultra_banks),
         }
         for name, bank, side in wiring.bank_ports(engine)
         if side == "rd"

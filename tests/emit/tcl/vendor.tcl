@@ -69,7 +69,7 @@ if {$tool eq "vivado"} {
     }
     set vendor_boards {
         xilinx.com:zcu102:part0:3.3 xilinx.com:zcu102:part0:3.4 xilinx.com:zcu104:part0:1.1
-        xilinx.com:kv260_som:part0:1.4 avnet.com:ultra96v2:part0:1.2
+        xilinx.com:kv260_som:part0:1.4 avnet.com:ultra96v2:part0:1.2 avnet-tria:ultra96v2:part0:1.3
     }
     vendor create_project {-force 0 -part 1} 1 2 { file mkdir [lindex $words 1] }
     vendor current_project {} 0 0 { return project }
