@@ -125,6 +125,7 @@ def test_the_packaged_ip_has_the_registers_of_the_shell(tmp_path):
     assert offsets == expected
     targets = {target for name, _, target in ran.of("set_property") if name == "size"}
     assert targets == {f"register:{name}" for name in expected}
+    assert ["value", "LEVEL_HIGH", "bus:interrupt/SENSITIVITY"] in ran.of("set_property")
     described = {target for name, _, target in ran.of("set_property") if name == "description"}
     assert all(f"register:{name}" in described for name in expected)
 

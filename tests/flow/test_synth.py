@@ -186,6 +186,17 @@ def test_a_tool_of_a_release_that_is_too_old(copy, chain, vitgen):
     assert said.status == 2 and "vivado 2019.1" in said.err and "too old" in said.err
 
 
+def test_a_vivado_older_than_the_ip(copy, chain, vitgen):
+    chain.add_vitis_hls("2024.1")
+    chain.add_vivado("2023.2")
+    said = vitgen("synth", copy)
+    assert said.status == 2 and "vivado 2023.2 is older than vitis_hls 2024.1" in said.err
+    assert chain.calls() == []
+    assert vitgen("synth", copy, "--only", "hls").status == 0
+    said = vitgen("synth", copy, "--only", "vivado")
+    assert said.status == 2 and "older than vitis_hls 2024.1" in said.err
+
+
 def test_changed_rtl_drops_its_bitstream(copy, chain, vitgen, tiny):
     chain.add_vivado()
     assert vitgen("synth", copy).status == 0

@@ -54,6 +54,8 @@ def synth(
     console = console or Console(quiet=True)
     directory, request = open_build(path)
     hls, vivado, chosen = _tools(only, road, directory.current("synth_hls"), console)
+    if chosen == "vitis" and vivado is not None:
+        _check_releases(str(hls.tool) if hls else _made_by(path), vivado)
     if chosen == "open":
         _require_open_road()
     with directory.locked():
@@ -99,6 +101,26 @@ def _tools(
             )
             raise VitgenError(missing.problem, works + missing.remedy) from missing
     return hls, vivado, "open" if chosen == "open" else "vitis"
+
+
+def _made_by(path: Path) -> str:
+    """What made the IP that is there."""
+    return str(json.loads((path / HLS).read_text())["tool"])
+
+
+def _check_releases(hls: str, vivado: Tool) -> None:
+    """Vivado takes IPs of its own release and of older ones.
+
+    Raises
+    ------
+    VitgenError : it is older than the Vitis HLS of the IP.
+    """
+    year, _, number = hls.split()[-1].partition(".")
+    if vivado.version < (int(year), int(number)):
+        raise VitgenError(
+            f"{vivado} is older than {hls}, whose IP it does not take.",
+            "Use a Vivado of the same release or a later one, or --road open.",
+        )
 
 
 def _require_open_road() -> None:

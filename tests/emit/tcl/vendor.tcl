@@ -132,7 +132,8 @@ if {$tool eq "vivado"} {
     }
     vendor ipx::associate_bus_interfaces {-busif 1 -clock 1 -reset 1} 1 1
     vendor ipx::infer_bus_interface {} 3 3 { lappend ::vendor_buses [lindex $words 0] }
-    vendor ipx::add_bus_parameter {-quiet 0} 2 2 { return [lindex $words 1]/[lindex $words 0] }
+    vendor ipx::get_bus_parameters {-quiet 0 -of_objects 1} 1 1
+    vendor ipx::add_bus_parameter {} 2 2 { return [lindex $words 1]/[lindex $words 0] }
     vendor ipx::get_address_spaces {-quiet 0 -of_objects 1} 1 1 {
         if {[info exists ::vendor_spaces([lindex $words 0])]} { return space:[lindex $words 0] }
     }
