@@ -59,7 +59,8 @@ def test_lists(vitgen, command):
     assert rows and all(row["name"] in text for row in rows)
 
 
-def test_boards_help_to_choose(vitgen):
+def test_boards_help_to_choose(vitgen, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     text = vitgen("boards").out
     lines = {line.split()[1]: line for line in text.splitlines() if line.startswith("│")}
     assert "96" in lines["zcu104"] and "official 3.1.0" in lines["zcu104"]
