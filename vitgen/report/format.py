@@ -131,11 +131,15 @@ def synthesis_lines(report: Mapping[str, Any]) -> list[str]:
     hls, vivado = report["synthesis"]["hls"], report["synthesis"]["vivado"]
     if hls is not None:
         kept = len(hls["loops"]) - len(hls["missed"])
-        lines.append(f"{hls['tool']}: {kept} of {plural(len(hls['loops']), 'loop')} at their interval")
+        lines.append(
+            f"{hls['tool']}: {kept} of {plural(len(hls['loops']), 'loop')} at their interval"
+        )
         lines += [f"  {missed_loop(loop)}" for loop in hls["missed"]]
     if vivado is not None:
         takes = ", ".join(
-            f"{vivado['resources'][name]:,} {title}" for name, title in RESOURCE_NAMES.items()
+            f"{vivado['resources'][name]:,} {title}"
+            for name, title in RESOURCE_NAMES.items()
+            if report["resources"][name]["available"]
         )
         lines.append(f"{vivado['tool']}, whole block design: {takes}")
         lines.append(f"{vivado['tool']}: {timing(vivado, report['clock_mhz'])}")
