@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -206,8 +207,9 @@ def test_changed_rtl_drops_its_bitstream(copy, chain, vitgen, tiny):
     assert not (copy / BIT).exists() and not (copy / "synthesis/vivado.json").exists()
 
 
-def test_an_interruption_leaves_no_process_and_begins_anew(copy, chain, vitgen):
-    """Ctrl-C for the command as a user runs it, while Vivado works; then the same command again."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_no_process_and_begins_anew(copy, chain, vitgen, number):
+    """Ctrl-C (or the end of a session) for the command as a user runs it, while Vivado works; then the same command again."""
     chain.add_vitis_hls()
     chain.add_vivado()
     assert vitgen("synth", copy, "--only", "hls").status == 0
@@ -219,11 +221,12 @@ def test_an_interruption_leaves_no_process_and_begins_anew(copy, chain, vitgen):
     ) as process:
         while not (chain.place / "hanging").exists() and process.poll() is None:
             time.sleep(0.05)
-        process.send_signal(2)
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "interrupted" in said, said
-    number = int((chain.place / "hanging").read_text())
-    assert not Path(f"/proc/{number}").exists()
+    assert process.returncode == 128 + number, said
+    assert number != signal.SIGINT or "interrupted" in said
+    sleeper = int((chain.place / "hanging").read_text())
+    assert not Path(f"/proc/{sleeper}").exists()
     assert not (copy / BIT).exists()
     (chain.place / "hang").unlink()
     (copy / "synthesis/vivado/half").write_text("of the killed run")

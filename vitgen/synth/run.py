@@ -4,7 +4,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,8 +82,8 @@ def run(
 ) -> None:
     """Run ``command`` to its end.
 
-    Its processes are a group of their own, and end with it: at Ctrl-C or any other exception here
-    they are asked to end, then killed.
+    Its processes are a group of their own, and end with it: at Ctrl-C, at a signal that ends this
+    process, or at any other exception here they are asked to end, then killed.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def run(
     VitgenError : it cannot be started, or fails; says the phase and its first errors.
     """
     watch = _Watch(phases, say)
-    with log.open("w", encoding="utf-8", errors="replace") as file:
+    with log.open("w", encoding="utf-8", errors="replace") as file, _endings():
         try:
             process = subprocess.Popen(
                 command, cwd=place, env={**os.environ, **(env or {})}, start_new_session=True,
@@ -119,6 +121,24 @@ def run(
             _end(process)
     if status:
         raise VitgenError(_failure(title, status, watch), f"The log is {log}.")
+
+
+@contextmanager
+def _endings() -> Iterator[None]:
+    """Signals that would end this process at once raise SystemExit instead: a tool outlives nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only that thread may say what signals do
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _failure(title: str, status: int, watch: _Watch) -> str:
