@@ -175,6 +175,35 @@ def resources(directory: Directory, as_json: Json = False) -> None:
     _finish(run(directory, console=console), directory, as_json)
 
 
+@app.command()
+def synth(
+    directory: Directory,
+    only: Annotated[
+        str | None,
+        typer.Option(help="hls: end with the IP of Vitis HLS; vivado: begin with it."),
+    ] = None,
+    road: Annotated[
+        str | None,
+        typer.Option(
+            help="vitis: the C++ through Vitis HLS; open: the open road's SystemVerilog, which needs "
+            "Vivado alone. Default: vitis where it is installed."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the bitstream with Vitis HLS and Vivado.
+
+    Hours for a large model. Figures of both tools go into the report beside the estimates.
+    """
+    from vitgen.flow.synth import synth as run
+
+    result = run(directory, only=only, road=road, console=console)
+    _finish(result, directory, as_json)
+    vivado = result["synthesis"]["vivado"]
+    if vivado is not None and not vivado["met"]:
+        raise typer.Exit(1)
+
+
 @app.command(name="eval")
 def evaluate(
     directory: Directory,

@@ -49,6 +49,8 @@ CSIM = "verification/csim.json"
 RTL = "verification/rtl.json"
 FIDELITY = "fidelity.json"
 RESOURCES = "resources.json"
+HLS = "synthesis/hls.json"
+VIVADO = "synthesis/vivado.json"
 
 
 class Build:
@@ -303,6 +305,10 @@ class Build:
             fidelity=fidelity,
             weights=self.weights,
             modules=self._recorded("resources", RESOURCES) or (),
+            synthesis={
+                "hls": self._recorded("synth_hls", HLS),
+                "vivado": self._recorded("synth_vivado", VIVADO),
+            },
         )
         files = {"report.json": _json(report), "report.html": render_html(report).encode()}
         self.directory.step("report", (), lambda: files, report=report)

@@ -125,6 +125,43 @@ def taken(resource: Mapping[str, Any]) -> tuple[int, str]:
     return resource["estimated"], "estimated"
 
 
+def synthesis_lines(report: Mapping[str, Any]) -> list[str]:
+    """What the vendor's tools reported, a sentence each; empty where none ran."""
+    lines = []
+    hls, vivado = report["synthesis"]["hls"], report["synthesis"]["vivado"]
+    if hls is not None:
+        kept = len(hls["loops"]) - len(hls["missed"])
+        lines.append(
+            f"{hls['tool']}: {kept} of {plural(len(hls['loops']), 'loop')} at their interval"
+        )
+        lines += [f"  {missed_loop(loop)}" for loop in hls["missed"]]
+    if vivado is not None:
+        takes = ", ".join(
+            f"{vivado['resources'][name]:,} {title}"
+            for name, title in RESOURCE_NAMES.items()
+            if report["resources"][name]["available"]
+        )
+        lines.append(f"{vivado['tool']}, whole block design: {takes}")
+        lines.append(f"{vivado['tool']}: {timing(vivado, report['clock_mhz'])}")
+    return lines
+
+
+def missed_loop(loop: Mapping[str, Any]) -> str:
+    """A loop that Vitis HLS did not schedule as its pragma asks."""
+    found = "no pipeline" if loop["ii"] is None else f"II {loop['ii']}"
+    return f"{loop['module']}, loop {loop['loop']}: {found} where the pragma asks for II {loop['target']}"
+
+
+def timing(vivado: Mapping[str, Any], clock_mhz: float) -> str:
+    """Whether Vivado's routed design keeps its clock, and by how much."""
+    found = vivado["timing"]
+    worst = "no path" if found["wns_ns"] is None else f"worst slack {found['wns_ns']:.3f} ns"
+    if vivado["met"]:
+        return f"timing met at {clock_mhz:g} MHz, {worst}"
+    failing = (found["setup_failing"] or 0) + (found["hold_failing"] or 0)
+    return f"timing NOT met at {clock_mhz:g} MHz, {worst}, {plural(failing, 'endpoint')} fail"
+
+
 def next_step(step: Mapping[str, Any]) -> str:
     """One sentence on the next larger array."""
     pot = f" and {step['pot_rows']} power-of-two rows" if step["pot_rows"] else ""

@@ -17,6 +17,7 @@ from vitgen.report.format import (
     short,
     significant,
     size,
+    synthesis_lines,
     taken,
     verdict,
 )
@@ -69,6 +70,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         taken={name: taken(resource) for name, resource in report["resources"].items()},
         cycles=_cycles(report),
         next_step=None if report["next_step"] is None else next_step(report["next_step"]),
+        synthesis_lines=synthesis_lines(report),
         sqnr=_sqnr(report["fidelity"]),
     )  # fmt: skip
 

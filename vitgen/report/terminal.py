@@ -19,6 +19,7 @@ from vitgen.report.format import (
     short,
     significant,
     size,
+    synthesis_lines,
     taken,
     verdict,
 )
@@ -33,6 +34,7 @@ FILES = (
     ("data/", "program, weights, golden image and logits"),
     ("scripts/", "from here to the bitstream"),
     ("host/", "driver for PYNQ and notebook"),
+    ("bitstream/vit_top.bit", "the bitstream, by Vivado"),
 )
 
 
@@ -115,6 +117,8 @@ def _figures(report: Mapping[str, Any], out: Console) -> None:
     out.print(speed)
     out.print()
     out.print(_resources(report, "utf" in (out.encoding or "").lower()))
+    for line in synthesis_lines(report):
+        out.print(Text(line))
     out.print(_layers(report))
 
 
