@@ -12,7 +12,7 @@ from tests.reference import naive
 from vitgen import VitgenError, ir
 from vitgen.csim.loader import SimulationFailed
 from vitgen.data import digits
-from vitgen.flow import build as flow_build
+from vitgen.flow import steps as flow_steps
 from vitgen.flow.build import build, verify
 from vitgen.flow.evaluate import evaluate
 from vitgen.flow.lowering import model_of
@@ -66,7 +66,7 @@ def test_a_finished_build_is_not_made_again(built, request_of_tiny, monkeypatch)
 
     monkeypatch.setattr("vitgen.flow.lowering.lower_request", refuse)
     for name in ("choose_design", "emit_build", "build_program", "compile_engine"):
-        monkeypatch.setattr(f"vitgen.flow.build.{name}", refuse)
+        monkeypatch.setattr(f"vitgen.flow.steps.{name}", refuse)
     before = files_of(built[0])
     build(request_of_tiny, built[0], verify="csim", images=3)
     assert build(request_of_tiny, built[0]) == built[1]  # the verification still holds
@@ -106,7 +106,7 @@ def test_a_changed_byte_is_noticed_and_mended(built, request_of_tiny, vitgen, fi
 @pytest.fixture
 def wrong_weights(monkeypatch):
     """The memory image on disk holds weights that are not the network's."""
-    honest = flow_build.build_program
+    honest = flow_steps.build_program
 
     def planted(graph, engine):
         program = honest(graph, engine)
@@ -114,7 +114,7 @@ def wrong_weights(monkeypatch):
         port[: len(port) // 2] ^= 1
         return replace(program, weights=(port, *program.weights[1:]))
 
-    monkeypatch.setattr(flow_build, "build_program", planted)
+    monkeypatch.setattr(flow_steps, "build_program", planted)
 
 
 def test_a_difference_ends_with_1(wrong_weights, tiny, vitgen, tmp_path):
@@ -132,7 +132,7 @@ def test_a_deadlock_ends_with_1(tiny, vitgen, tmp_path, monkeypatch):
     def stuck(*_):
         raise SimulationFailed("deadlock: process feed waits for weights")
 
-    monkeypatch.setattr("vitgen.flow.build.Worker.call", stuck)
+    monkeypatch.setattr("vitgen.flow.steps.Worker.call", stuck)
     said = vitgen("build", "--model", tiny, "--bits", "4/8", "--out", tmp_path / "out",
                   "--verify", "csim", "--images", 1)  # fmt: skip
     assert said.status == 1 and "process feed waits" in said.err
