@@ -47,6 +47,10 @@ class Region:
         return self.host is not self.dram
 
 
+def _pages(size: int) -> int:
+    return -(-size // PAGE) * PAGE
+
+
 class DeviceMemory:
     """Buffers by address.
 
@@ -67,16 +71,13 @@ class DeviceMemory:
         ------
         RuntimeError : the memory is full; pynq raises the same.
         """
-        span = -(-max(size, 1) // PAGE) * PAGE
+        span = _pages(max(size, 1))
         with self._lock:
-            place, used = FIRST_ADDRESS, 0
-            index = len(self._regions)
-            for i, region in enumerate(self._regions):
-                if index == len(self._regions) and region.address - place >= span + PAGE:
-                    index = i
-                if index == len(self._regions):
-                    place = -(-region.end // PAGE) * PAGE + PAGE
-                used += -(-region.host.size // PAGE) * PAGE
+            place, index = FIRST_ADDRESS, 0
+            while index < len(self._regions) and self._regions[index].address - place < span + PAGE:
+                place = _pages(self._regions[index].end) + PAGE
+                index += 1
+            used = sum(_pages(region.host.size) for region in self._regions)
             if used + span > self._capacity:
                 raise RuntimeError(
                     f"BO allocation failed: {size} bytes asked for, {self._capacity - used} are free"

@@ -196,8 +196,13 @@ class SimulatedCore:
         said = self._errors.read().decode(errors="replace")[-4000:].strip()
         return f"The RTL simulation ended with {code}.\n{said}".rstrip()
 
+    def kill(self) -> None:
+        """Ends the child, whatever it does."""
+        self._child.kill()
+        self.close()
+
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child when its run is over; kills it after five seconds."""
         if self._child.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._child.stdin.close()

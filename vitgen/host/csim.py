@@ -1,0 +1,138 @@
+"""The C-sim behind a device's registers."""
+
+import ctypes
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vitgen.csim.simulate import Accelerator
+from vitgen.csim.worker import Worker
+from vitgen.design.engine import Engine
+from vitgen.design.packing import BEAT_BYTES
+from vitgen.emit import wiring
+from vitgen.host.backend import Buffer, Outcome, Sent
+
+ADDRESS_BITS = 28
+"""Bits of an address and of a length in a request, in beats."""
+# From MAP_NORESERVE of <sys/mman.h>: Python 3.11 does not name it.
+_NO_RESERVE = 0x4000
+_WINDOW = (2 << ADDRESS_BITS) * BEAT_BYTES
+
+
+class _Window:
+    """All that a pointer can reach: a buffer's bytes, and zeros behind them."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._map = mmap.mmap(
+            -1, _WINDOW, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+        )
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+
+    def fill(self, data: bytes) -> None:
+        self._map[: len(data)] = data
+        if len(data) < self.size:
+            self._map[len(data) : self.size] = bytes(self.size - len(data))
+        self.size = len(data)
+
+    def read(self) -> bytes:
+        return self._map[: self.size]
+
+
+@dataclass
+class _Opened:
+    """The worker's side."""
+
+    accelerator: Accelerator
+    windows: dict[str, _Window] = field(default_factory=dict)
+
+
+_opened: _Opened | None = None
+
+
+def _stream(port: wiring.Port) -> str:
+    """The stream of a port's requests, as the C-sim names it."""
+    if port.name != port.buffer:
+        index = port.name.removeprefix(f"{port.buffer}_")
+        return f"{port.buffer.removesuffix('s')}_request[{index}]"
+    return f"{port.buffer.removesuffix('s')}_request"
+
+
+def open_accelerator(library: Path, engine: Engine) -> None:
+    """Make this process, a worker's, simulate an accelerator."""
+    global _opened
+    accelerator = Accelerator(library, engine)
+    ports = wiring.ports(engine)
+    _opened = _Opened(accelerator, {port.name: _Window() for port in ports})
+
+
+def load(name: str, data: bytes) -> None:
+    """Contents of the memory behind a pointer."""
+    assert _opened is not None
+    _opened.windows[name].fill(data)
+
+
+def execute(instructions: int) -> tuple[bytes, frozenset[str]]:
+    """Run the program that was loaded: the output, and pointers with a transfer beyond their end."""
+    assert _opened is not None
+    accelerator, windows = _opened.accelerator, _opened.windows
+    ports = wiring.ports(accelerator.engine)
+    for port in ports:
+        accelerator.library.tap(_stream(port))
+    accelerator.execute({name: w.address for name, w in windows.items()}, instructions)
+    faults = set()
+    for port in ports:
+        # struct dma_request: a bit, and two words of ADDRESS_BITS.
+        requests = accelerator.library.tapped(_stream(port)).view(np.uint32)
+        stop, address, beats = requests.T.astype(np.int64)
+        ends = np.where((stop & 1 == 1) | (beats == 0), 0, address + beats)
+        if ends.max(initial=0) * BEAT_BYTES > windows[port.name].size:
+            faults.add(port.name)
+            if port.written:  # nobody clears what was written behind the end
+                windows[port.name] = _Window()
+    return windows["output"].read(), frozenset(faults)
+
+
+class CsimBackend:
+    """The compiled C++ in a process of its own.
+
+    Parameters
+    ----------
+    library : from :func:`vitgen.csim.build.compile_engine`.
+    engine : what it was compiled for.
+    """
+
+    def __init__(self, library: Path, engine: Engine) -> None:
+        self._library, self._engine = library, engine
+        self._worker: Worker | None = None
+        self._sent = Sent()
+        self._closed = False
+
+    def run(self, buffers: Mapping[str, Buffer], instructions: int) -> Outcome:
+        """See :class:`vitgen.host.backend.Backend`."""
+        if self._closed:
+            raise RuntimeError("the device is closed")
+        if self._worker is None:
+            self._sent = Sent()
+            self._worker = Worker()
+            self._worker.call(open_accelerator, self._library, self._engine)
+        for name, buffer in buffers.items():
+            if self._sent.stale(name, buffer):
+                self._worker.call(load, name, buffer.data.tobytes())
+        output, faults = self._worker.call(execute, instructions)
+        buffers["output"].write(np.frombuffer(output, np.uint8))
+        return Outcome(faults=faults)
+
+    def reset(self) -> None:
+        """End the process: the next run begins in a new one."""
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = None
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._closed = True
+        self.reset()
