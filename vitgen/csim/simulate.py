@@ -33,7 +33,8 @@ class Accelerator:
         pointer = ctypes.c_void_p
         self._ports = ctypes.c_void_p * engine.weight_ports
         self._run = self.library.function(
-            "vitgen_run", [pointer, pointer, pointer, pointer, self._ports, pointer, ctypes.c_uint32]
+            "vitgen_run",
+            [pointer, pointer, pointer, pointer, self._ports, pointer, ctypes.c_uint32],
         )
         size = ctypes.c_size_t
         self._read_bank = self.library.function(

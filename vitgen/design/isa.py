@@ -4,7 +4,7 @@ The field table is the one definition: Python encodes by it and ``instruction.h`
 it. ``docs/accelerator.md`` says what each field means to each instruction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -188,12 +188,12 @@ def encode_program(program: Iterable[Instruction]) -> bytes:
     return b"".join(i.encode().to_bytes(INSTRUCTION_BITS // 8, "little") for i in program)
 
 
-def decode_program(data: Sequence[int], count: int) -> list[Instruction]:
+def decode_program(data: bytes, count: int) -> list[Instruction]:
     """The first ``count`` instructions of a program in memory; their ops are named by their place."""
     size = INSTRUCTION_BITS // 8
     found = []
     for index in range(count):
-        fields = decode(int.from_bytes(bytes(data[index * size : (index + 1) * size]), "little"))
+        fields = decode(int.from_bytes(data[index * size : (index + 1) * size], "little"))
         waits = {source: fields.pop(f"wait_{source.name.lower()}") for source in Source}
         found.append(Instruction(f"number {index}", fields, waits))
     return found

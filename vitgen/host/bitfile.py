@@ -21,6 +21,7 @@ def bitfile(engine: Engine, board: Board) -> bytes:
         b"d": "00:00:00",
     }
     header = b"".join(
-        key + struct.pack(">H", len(text) + 1) + text.encode() + b"\0" for key, text in fields.items()
+        key + struct.pack(">H", len(text) + 1) + text.encode() + b"\0"
+        for key, text in fields.items()
     )
     return _PREAMBLE + header + b"e" + struct.pack(">I", len(_PAYLOAD)) + _PAYLOAD

@@ -82,8 +82,10 @@ class Control:
         return word
 
     def _read_status(self, name: str) -> int:
-        return self._errors | self._running << registers.RUNNING if name == registers.STATUS else (
-            self._cycles & 0xFFFF_FFFF
+        return (
+            self._errors | self._running << registers.RUNNING
+            if name == registers.STATUS
+            else (self._cycles & 0xFFFF_FFFF)
         )
 
     def _argument(self, offset: int) -> tuple[Register | None, int]:

@@ -218,7 +218,9 @@ def _clock_parameters(clock_mhz: float) -> dict[str, object]:
 
 def _processor(modules: Element, clock_mhz: float) -> None:
     vlnv = "xilinx.com:ip:zynq_ultra_ps_e:3.5"
-    module = _module(modules, PROCESSOR, "zynq_ultra_ps_e", vlnv, CONFIGURABLE="TRUE", IS_PL="FALSE")
+    module = _module(
+        modules, PROCESSOR, "zynq_ultra_ps_e", vlnv, CONFIGURABLE="TRUE", IS_PL="FALSE"
+    )
     del module.attrib["MODCLASS"]
     parameters = SubElement(module, "PARAMETERS")
     widths = {"C_MAXIGP0_DATA_WIDTH": 128, "C_SAXIGP2_DATA_WIDTH": BEAT_BITS, "PSU__USE__IRQ0": 1}
@@ -266,7 +268,9 @@ def hand_off(engine: Engine, board: Board, clock_mhz: float, ip: str = "rtl") ->
     root = Element(
         "EDKSYSTEM", EDWVERSION="1.2", TIMESTAMP="Thu Jan  1 00:00:00 1970", VIVADOVERSION="0.0"
     )
-    root.append(ElementTree.Comment(" A stand-in of vitgen's for tests off the board, not Vivado's. "))
+    root.append(
+        ElementTree.Comment(" A stand-in of vitgen's for tests off the board, not Vivado's. ")
+    )
     SubElement(
         root, "SYSTEMINFO", ARCH="zynquplus", BOARD=board.board_part, DEVICE=device,
         NAME=f"vit_{design_digest(engine)}", PACKAGE=package, SPEEDGRADE=f"-{speed}",

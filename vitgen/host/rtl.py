@@ -41,7 +41,7 @@ class RtlBackend:
         record, output = self._core.execute(instructions, buffers["output"].data.size)
         faults = frozenset(_FAULT.findall(record["fault"]))
         if record["deadlock"] or record["held"]:
-            refuse(record | {"fault": ""}, decode_program(buffers["program"].data, instructions))
+            refuse(record | {"fault": ""}, decode_program(buffers["program"].data.tobytes(), instructions))
         buffers["output"].write(output)
         return Outcome(record["cycles"], faults)
 
@@ -55,5 +55,3 @@ class RtlBackend:
         """End the process, whatever it does."""
         self._closed = True
         self.reset()
-
-

@@ -257,7 +257,9 @@ class Simulation(SimulatedCore):
     program_file, engine, settings : as of :class:`SimulatedCore`.
     """
 
-    def __init__(self, program_file: Path, engine: Engine, program: Program, **settings: Any) -> None:
+    def __init__(
+        self, program_file: Path, engine: Engine, program: Program, **settings: Any
+    ) -> None:
         super().__init__(program_file, engine, **settings)
         self.program = program
         self.last: Run | None = None
