@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,28 +110,36 @@ class CsimBackend:
         self._library, self._engine = library, engine
         self._worker: Worker | None = None
         self._sent = Sent()
+        self._lock = threading.Lock()
         self._closed = False
 
     def run(self, buffers: Mapping[str, Buffer], instructions: int) -> Outcome:
         """See :class:`vitgen.host.backend.Backend`."""
-        if self._closed:
-            raise RuntimeError("the device is closed")
-        if self._worker is None:
-            self._sent = Sent()
-            self._worker = Worker()
-            self._worker.call(open_accelerator, self._library, self._engine)
+        worker = self._open()
         for name, buffer in buffers.items():
             if self._sent.stale(name, buffer):
-                self._worker.call(load, name, buffer.data.tobytes())
-        output, faults = self._worker.call(execute, instructions)
+                worker.call(load, name, buffer.data.tobytes())
+        output, faults = worker.call(execute, instructions)
         buffers["output"].write(np.frombuffer(output, np.uint8))
         return Outcome(faults=faults)
 
+    def _open(self) -> Worker:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the device is closed")
+            if self._worker is not None:
+                return self._worker
+            worker = self._worker = Worker()
+        self._sent = Sent()
+        worker.call(open_accelerator, self._library, self._engine)
+        return worker
+
     def reset(self) -> None:
         """End the process: the next run begins in a new one."""
-        if self._worker is not None:
-            self._worker.close()
-        self._worker = None
+        with self._lock:
+            if self._worker is not None:
+                self._worker.close()
+            self._worker = None
 
     def close(self) -> None:
         """End the process, whatever it does."""

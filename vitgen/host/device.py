@@ -134,6 +134,7 @@ class SimulatedDevice(Device):
         )  # fmt: skip
         # So that freebuffer, and the end of the array, give the memory back.
         buffer.memory, buffer.pointer, buffer.return_to = self._memory, region.address, self
+        buffer.freed = True  # by a board's own means, which are not here
         return buffer
 
     def return_pointer(self, pointer: int) -> None:

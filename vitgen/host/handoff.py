@@ -199,18 +199,23 @@ def _controller(modules: Element) -> None:
     _bus(module, "s_axi", False, _LITE, 32)
 
 
+def _divisors(clock_mhz: float) -> tuple[int, int]:
+    """The two divisors, 1 to 63 each, that come nearest to a clock; the first is the larger."""
+    pairs = [(a, b) for a in range(1, 64) for b in range(1, a + 1)]
+    return min(pairs, key=lambda pair: (abs(SOURCE_MHZ / (pair[0] * pair[1]) - clock_mhz), pair[1]))
+
+
 def _clock_parameters(clock_mhz: float) -> dict[str, object]:
     """Clock 0 of the logic, by two divisors of the IOPLL; the other three are off."""
-    divisor = round(SOURCE_MHZ / clock_mhz)
-    second = next(d for d in range(1, 64) if divisor % d == 0 and divisor // d < 64)
+    divisor, second = _divisors(clock_mhz)
     found: dict[str, object] = {}
     for clock in range(4):
         prefix = f"PSU__CRL_APB__PL{clock}_REF_CTRL__"
         found[f"PSU__FPGA_PL{clock}_ENABLE"] = int(clock == 0)
-        found[f"{prefix}DIVISOR0"] = divisor // second if clock == 0 else 15
+        found[f"{prefix}DIVISOR0"] = divisor if clock == 0 else 15
         found[f"{prefix}DIVISOR1"] = second if clock == 0 else 1
         found[f"{prefix}SRCSEL"] = "IOPLL"
-        mhz = SOURCE_MHZ / divisor if clock == 0 else 100
+        mhz = SOURCE_MHZ / (divisor * second) if clock == 0 else 100
         found[f"{prefix}ACT_FREQMHZ"] = f"{mhz:.6f}"
         found[f"{prefix}FREQMHZ"] = f"{clock_mhz:g}" if clock == 0 else "100"
     return found
@@ -227,7 +232,8 @@ def _processor(modules: Element, clock_mhz: float) -> None:
     for name, value in (_clock_parameters(clock_mhz) | widths).items():
         _pair(parameters, "PARAMETER", name, value)
     ports = SubElement(module, "PORTS")
-    hertz = str(round(SOURCE_MHZ / round(SOURCE_MHZ / clock_mhz) * 1e6))
+    first, second = _divisors(clock_mhz)
+    hertz = str(round(SOURCE_MHZ / (first * second) * 1e6))
     clocked = [f"{ACCELERATOR}/ap_clk", f"{CONTROLLER}/s_axi_aclk"]
     _port(ports, "pl_clk0", "O", "pl_clk0", clocked, SIGIS="clk", CLKFREQUENCY=hertz)
     _port(ports, "pl_resetn0", "O", "pl_resetn0", [f"{ACCELERATOR}/ap_rst_n"], SIGIS="rst")

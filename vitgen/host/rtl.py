@@ -1,6 +1,7 @@
 """The RTL simulation behind a device's registers."""
 
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,30 +27,37 @@ class RtlBackend:
         self._program_file, self._engine, self._memory = program_file, engine, memory
         self._core: SimulatedCore | None = None
         self._sent = Sent()
+        self._lock = threading.Lock()
         self._closed = False
 
     def run(self, buffers: Mapping[str, Buffer], instructions: int) -> Outcome:
         """See :class:`vitgen.host.backend.Backend`."""
-        if self._closed:
-            raise RuntimeError("the device is closed")
-        if self._core is None:
-            self._sent = Sent()
-            self._core = SimulatedCore(self._program_file, self._engine, memory=self._memory)
+        core = self._open()
         for name, buffer in buffers.items():
             if self._sent.stale(name, buffer):
-                self._core.put(name, buffer.data.tobytes())
-        record, output = self._core.execute(instructions, buffers["output"].data.size)
+                core.put(name, buffer.data.tobytes())
+        record, output = core.execute(instructions, buffers["output"].data.size)
         faults = frozenset(_FAULT.findall(record["fault"]))
         if record["deadlock"] or record["held"]:
             refuse(record | {"fault": ""}, decode_program(buffers["program"].data.tobytes(), instructions))
         buffers["output"].write(output)
         return Outcome(record["cycles"], faults)
 
+    def _open(self) -> SimulatedCore:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the device is closed")
+            if self._core is None:
+                self._sent = Sent()
+                self._core = SimulatedCore(self._program_file, self._engine, memory=self._memory)
+            return self._core
+
     def reset(self) -> None:
         """End the process: the next run begins in a new one."""
-        if self._core is not None:
-            self._core.kill()
-        self._core = None
+        with self._lock:
+            if self._core is not None:
+                self._core.kill()
+            self._core = None
 
     def close(self) -> None:
         """End the process, whatever it does."""
