@@ -1,6 +1,8 @@
 """The device under raw pynq: runs, faults and what a careless driver meets."""
 
 import asyncio
+import itertools
+import json
 import os
 import signal
 import threading
@@ -10,7 +12,7 @@ import numpy as np
 import pynq
 import pytest
 
-from tests.host.conftest import PATIENCE, Bench, Raw
+from tests.host.conftest import PATIENCE, Bench
 from tests.rtl.engines import ENGINES
 from vitgen import boards
 from vitgen.data import digits as sample_digits
@@ -80,8 +82,8 @@ def test_part_of_a_buffer_is_flushed(bench):
     assert (bench.logits() == bench.golden()).all()
 
 
-def test_buffers_without_a_cache(digits, csim):
-    bench = Bench(digits, csim, cached=False)
+def test_buffers_without_a_cache(digits, csim, bench):
+    bench = Bench(digits, csim, cached=False, overlay=bench.overlay)
     bench.run()
     out = np.array(bench.buffers["output"][:20]).view("<i2")
     assert (out == bench.golden()).all()
@@ -98,11 +100,14 @@ def test_output_is_written_where_it_points(bench):
     assert (wide[:64] == 0xEE).all() and (wide[96:] == 0xEE).all()
 
 
-@pytest.mark.parametrize("pointer", POINTERS)
-@pytest.mark.parametrize("place", ["outside", "unaligned", "too short"])
+@pytest.mark.parametrize(
+    ("pointer", "place"),
+    [
+        *itertools.product(POINTERS[1:], ["outside", "unaligned", "too short"]),
+        ("program", "too short"),
+    ],
+)
 def test_a_wrong_pointer_is_an_error_bit(bench, pointer, place):
-    if pointer == "program" and place != "too short":
-        pytest.skip("there is no program: see test_a_program_without_a_stop")
     buffer = bench.buffers[pointer]
     address = buffer.device_address
     if place == "outside":
@@ -111,20 +116,23 @@ def test_a_wrong_pointer_is_an_error_bit(bench, pointer, place):
         bench.point(pointer, address + 8)
     elif pointer == "program":  # reads on behind its end, where there are zeros: stops
         bench.ip.register_map.instructions = buffer.size // INSTRUCTION + 1
-    else:
+    else:  # one beat is left of two at least
         bench.point(pointer, address + buffer.size - 16)
-        if pointer == "output":
-            bench.point(pointer, address + 16)
-            # One beat is left, the logits take two.
-    assert bench.run() & ~0b10 == error_of(pointer)
-    bench.point(pointer, address)
-    bench.ip.register_map.instructions = bench.buffers["program"].size // INSTRUCTION
-    assert bench.run() == 0 and (bench.logits() == bench.golden()).all(), "it recovers"
+    bench.start()
+    status = bench.end() & ~0b10
+    if bench.device.failure is None:
+        assert status == error_of(pointer)
+        bench.point(pointer, address)
+        bench.ip.register_map.instructions = bench.buffers["program"].size // INSTRUCTION
+        assert bench.run() == 0 and (bench.logits() == bench.golden()).all(), "it recovers"
+    else:  # with zeros for parameters the rows of a product have no end
+        assert pointer == "params" and status == error_of(pointer) | 1
+        assert "deadlock" in bench.device.failure
 
 
 def test_a_freed_buffer_is_outside(bench):
-    bench.buffers["params"].freebuffer()
-    assert bench.run() == error_of("params")
+    bench.buffers["image"].freebuffer()
+    assert bench.run() == error_of("image")
 
 
 def test_no_instruction_is_illegal(bench):
@@ -138,22 +146,16 @@ def test_a_stop_in_the_middle_is_illegal(bench):
     program.flush()
     # What waits for the cut-off rest stays in the streams: the run may also not end.
     bench.start()
-    end = time.monotonic() + PATIENCE
-    while bench.device.failure is None and not bench.ip.mmio.read(0) & 4:
-        assert time.monotonic() < end
-        time.sleep(0.001)
-    if bench.device.failure is None:
-        assert int(bench.ip.register_map.status) == 0b10
+    assert bench.end() & 0b10
 
 
 def test_a_program_without_a_stop_hangs_until_the_next_download(bench, digits):
     bench.ip.register_map.instructions = 3
     bench.start()
-    while bench.device.failure is None:
-        time.sleep(0.001)
-    assert "no stop" in bench.device.failure
-    assert not bench.ip.mmio.read(0) & 4 and int(bench.ip.register_map.status) & 1
-    again = Bench(digits, bench.device)
+    assert bench.end() == 0b11 and "no stop" in bench.device.failure
+    assert not bench.ip.mmio.read(0) & 4
+    bench.overlay.download()
+    again = Bench(digits, bench.device, overlay=bench.overlay)
     assert again.run() == 0 and (again.logits() == again.golden()).all()
 
 
@@ -163,14 +165,13 @@ def test_a_crash_of_the_simulation_is_a_hang(digits):
     bench.run()
     os.kill(device._backend._worker._child.pid, signal.SIGKILL)
     bench.start()
-    while device.failure is None:
-        time.sleep(0.001)
-    assert "SIGKILL" in device.failure and not bench.ip.mmio.read(0) & 4
+    assert bench.end() == 1 and "SIGKILL" in device.failure
     device.close()
 
 
 def test_what_vitis_exports_has_no_status(digits, csim):
-    bench = Bench(digits, csim, ip="hls")
+    csim.activate()
+    bench = Bench(digits, csim, overlay=pynq.Overlay(str(stand_in(digits, "hls")), device=csim))
     stand_in(digits)
     assert not hasattr(bench.ip.register_map, "status") and not hasattr(bench.ip.register_map, "cycles")
     assert bench.overlay.ip_dict["vit_top_0"]["type"] == "xilinx.com:hls:vit_top:1.0"
@@ -186,15 +187,17 @@ def test_the_interrupt_wakes_who_waits(bench):
     async def run() -> None:
         ip.register_map.GIER.Enable = 1
         ip.register_map.IP_IER.CHAN0_INT_EN = 1
-        bench.start()
-        await asyncio.wait_for(ip.interrupt.wait(), PATIENCE)
-        assert ip.register_map.IP_ISR.CHAN0_INT_ST == 1
-        ip.register_map.IP_ISR.CHAN0_INT_ST = 1
+        for _ in range(2):
+            bench.start()
+            # pynq acknowledges a level before its source is cleared: one more is due then.
+            while not ip.register_map.IP_ISR.CHAN0_INT_ST:
+                await asyncio.wait_for(ip.interrupt.wait(), PATIENCE)
+            assert ip.mmio.read(0) & 2
+            ip.register_map.IP_ISR.CHAN0_INT_ST = 1
+            assert (bench.logits() == bench.golden()).all()
 
-    for _ in range(2):
-        asyncio.run(run())
-        assert ip.mmio.read(0) & 2
-        assert (bench.logits() == bench.golden()).all()
+    asyncio.run(run())
+    ip.register_map.GIER.Enable = 0
 
 
 def test_an_address_of_nobody_is_refused(bench):
@@ -231,19 +234,21 @@ class Script:
     """A backend that does what it is told: nothing, until it is let go."""
 
     def __init__(self, outcome: Outcome | None = None) -> None:
-        self.outcome, self.go = outcome, threading.Event()
+        self.outcome = outcome
+        self.entered, self.go = threading.Event(), threading.Event()
 
     def run(self, buffers, instructions) -> Outcome:
+        self.entered.set()
         if self.outcome is None:
             self.go.wait(PATIENCE)
             raise RuntimeError("closed")
         return self.outcome
 
     def reset(self) -> None:
-        self.go.set()
-        self.go = threading.Event()
+        """Nothing runs yet."""
 
-    close = reset
+    def close(self) -> None:
+        self.go.set()
 
 
 @pytest.fixture
@@ -252,8 +257,6 @@ def scripted(digits):
     made = []
 
     def make(outcome: Outcome | None = None, memory: DeviceMemory | None = None) -> SimulatedDevice:
-        import json
-
         design = Design.from_json(json.loads((digits / "design.json").read_text()))
         made.append(SimulatedDevice(design.engine, Script(outcome), memory))
         made[-1].activate()
@@ -296,4 +299,3 @@ def test_a_buffer_that_nobody_holds_is_freed(scripted):
     assert view.device_address % 8192 == 4096
     with pytest.raises(RuntimeError):
         pynq.allocate(1, "u1")
-    assert Raw.bindto

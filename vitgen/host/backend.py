@@ -45,10 +45,12 @@ class Outcome:
     ----------
     cycles : that it took; 0 where the backend counts none.
     faults : pointers whose memory refused a transfer, by the name of ``vit_top``'s argument.
+    failure : why the accelerator stopped for good, as a board would hang; None where the run ended.
     """
 
     cycles: int = 0
     faults: frozenset[str] = frozenset()
+    failure: str | None = None
 
 
 class Backend(Protocol):
@@ -64,8 +66,7 @@ class Backend(Protocol):
 
         Raises
         ------
-        SimulationFailed : the accelerator stopped for good, as a board would hang.
-        RuntimeError : the simulation ended, or was ended by :meth:`close`.
+        RuntimeError : the simulation crashed, or was ended by :meth:`close`.
         """
 
     def reset(self) -> None:

@@ -146,6 +146,11 @@ class Control:
         if values is not None:
             self._start(values)
 
+    def report(self, errors: int) -> None:
+        """Error bits of a run that goes on."""
+        with self._lock:
+            self._errors = errors
+
     def _drive_line(self) -> None:
         with self._lock:
             level = self._global_enable and self._pending != 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitgen.csim.loader import Library, SimulationFailed
 from vitgen.csim.simulate import Accelerator
 from vitgen.csim.worker import Worker
 from vitgen.design.engine import Engine
@@ -76,25 +77,43 @@ def load(name: str, data: bytes) -> None:
     _opened.windows[name].fill(data)
 
 
-def execute(instructions: int) -> tuple[bytes, frozenset[str]]:
-    """Run the program that was loaded: the output, and pointers with a transfer beyond their end."""
+def _reach(library: Library, stream: str) -> int:
+    """Bytes from a pointer to the end of the farthest transfer that was asked for on a stream."""
+    try:
+        tapped = library.tapped(stream)
+    except KeyError:  # the run stopped before
+        return 0
+    if not len(tapped):
+        return 0
+    # struct dma_request: a bit, and two words of ADDRESS_BITS.
+    stop, address, beats = tapped.view(np.uint32).T.astype(np.int64)
+    transfers = (stop & 1 == 0) & (beats > 0)
+    return int((address + beats)[transfers].max(initial=0)) * BEAT_BYTES
+
+
+def execute(instructions: int) -> tuple[bytes, frozenset[str], str | None]:
+    """Run the program that was loaded.
+
+    Returns
+    -------
+    The output; pointers with a transfer beyond their end; what went wrong, or None.
+    """
     assert _opened is not None
     accelerator, windows = _opened.accelerator, _opened.windows
     ports = wiring.ports(accelerator.engine)
     for port in ports:
         accelerator.library.tap(_stream(port))
-    accelerator.execute({name: w.address for name, w in windows.items()}, instructions)
-    faults = set()
+    faults, failure = set(), None
+    try:
+        accelerator.execute({name: w.address for name, w in windows.items()}, instructions)
+    except SimulationFailed as error:
+        failure = error.report
     for port in ports:
-        # struct dma_request: a bit, and two words of ADDRESS_BITS.
-        requests = accelerator.library.tapped(_stream(port)).view(np.uint32)
-        stop, address, beats = requests.T.astype(np.int64)
-        ends = np.where((stop & 1 == 1) | (beats == 0), 0, address + beats)
-        if ends.max(initial=0) * BEAT_BYTES > windows[port.name].size:
+        if _reach(accelerator.library, _stream(port)) > windows[port.name].size:
             faults.add(port.name)
             if port.written:  # nobody clears what was written behind the end
                 windows[port.name] = _Window()
-    return windows["output"].read(), frozenset(faults)
+    return windows["output"].read(), frozenset(faults), failure
 
 
 class CsimBackend:
@@ -119,9 +138,9 @@ class CsimBackend:
         for name, buffer in buffers.items():
             if self._sent.stale(name, buffer):
                 worker.call(load, name, buffer.data.tobytes())
-        output, faults = worker.call(execute, instructions)
+        output, faults, failure = worker.call(execute, instructions)
         buffers["output"].write(np.frombuffer(output, np.uint8))
-        return Outcome(faults=faults)
+        return Outcome(faults=faults, failure=failure)
 
     def _open(self) -> Worker:
         with self._lock:

@@ -22,7 +22,7 @@ from vitgen.design.isa import INSTRUCTION_BITS, Opcode, offsets
 from vitgen.emit import registers, wiring
 from vitgen.emit.hls import design_digest
 from vitgen.host import handoff
-from vitgen.host.backend import Backend, Buffer
+from vitgen.host.backend import Backend, Buffer, Outcome
 from vitgen.host.control import Control
 from vitgen.host.interrupts import Controller, Uio
 from vitgen.host.memory import DeviceMemory
@@ -196,32 +196,36 @@ class SimulatedDevice(Device):
         return Buffer(region, address - region.address)
 
     def _execute(self, values: Mapping[str, int], control: Control, generation: int) -> None:
-        ports = [port.name for port in wiring.ports(self.engine)]
         try:
-            errors, cycles = self._outcome(values, ports)
+            errors, outcome = self._outcome(values)
         except Exception as error:  # noqa: BLE001 - what stops a simulation hangs a board
-            if generation == self._generation:
-                self.failure = str(error)
-                _log.warning("%s: the accelerator has stopped: %s", self.tag, error)
+            errors, outcome = 0, Outcome(failure=str(error))
+        if generation != self._generation:
             return
-        if generation == self._generation:
-            control.finish(errors, cycles)
+        if outcome.failure is None:
+            control.finish(errors, outcome.cycles)
+        else:
+            control.report(errors)
+            self.failure = outcome.failure
+            _log.warning("%s: the accelerator has stopped: %s", self.tag, self.failure)
 
-    def _outcome(self, values: Mapping[str, int], ports: list[str]) -> tuple[int, int]:
-        """Error bits of the status word, and cycles, of the program in the buffers."""
+    def _outcome(self, values: Mapping[str, int]) -> tuple[int, Outcome]:
+        """Run the program in the buffers; the bits of the status word beside the running one."""
+        ports = [port.name for port in wiring.ports(self.engine)]
         buffers = {name: self._buffer(values[name]) for name in ports}
         count = values[wiring.INSTRUCTIONS]
         if count == 0:
-            return 1 << registers.ILLEGAL, 0
+            return 1 << registers.ILLEGAL, Outcome()
         stops = _stops(buffers["program"], count)
         if not stops:
-            raise RuntimeError(f"no stop in the {count} instructions of the program")
+            failure = f"there is no stop in the {count} instructions of the program"
+            return 1 << registers.ILLEGAL, Outcome(failure=failure)
         outcome = self._backend.run(buffers, stops[0] + 1)
         faults = set(outcome.faults)
         if buffers["program"].data.size < count * _INSTRUCTION_BYTES:
             faults.add("program")
         errors = sum(1 << registers.FIRST_ERROR + ports.index(name) for name in faults)
-        return errors | (stops[0] != count - 1) << registers.ILLEGAL, outcome.cycles
+        return errors | (stops[0] != count - 1) << registers.ILLEGAL, outcome
 
     def close(self) -> None:
         """End the simulation, whatever it does. A run that goes on never ends."""

@@ -87,11 +87,11 @@ def _register(
 
 
 def _module(parent: Element, instance: str, kind: str, vlnv: str, **more: str) -> Element:
-    module = SubElement(
-        parent, "MODULE", FULLNAME=f"/{instance}", HWVERSION=vlnv.rpartition(":")[2],
-        INSTANCE=instance, IPTYPE="PERIPHERAL", IS_ENABLE="1", MODCLASS="PERIPHERAL",
-        MODTYPE=kind, VLNV=vlnv, **more,
-    )  # fmt: skip
+    attributes = {
+        "FULLNAME": f"/{instance}", "HWVERSION": vlnv.rpartition(":")[2], "INSTANCE": instance,
+        "IPTYPE": "PERIPHERAL", "IS_ENABLE": "1", "MODTYPE": kind, "VLNV": vlnv,
+    }  # fmt: skip
+    module = SubElement(parent, "MODULE", dict(sorted((attributes | more).items())))
     SubElement(module, "DOCUMENTS")
     return module
 
@@ -142,7 +142,7 @@ def _bus(module: Element, name: str, master: bool, signals: dict[str, str], data
 
 
 def _accelerator(modules: Element, engine: Engine, ip: str) -> None:
-    module = _module(modules, ACCELERATOR, "vit_top", IPS[ip])
+    module = _module(modules, ACCELERATOR, "vit_top", IPS[ip], MODCLASS="PERIPHERAL")
     block = _block(module, "s_axi_control")
     for name, (offset, access, fields) in _CONTROL_FIELDS.items():
         _register(block, name, offset, access, {f: (b, 1, a) for f, (b, a) in fields.items()})
@@ -179,8 +179,8 @@ def _accelerator(modules: Element, engine: Engine, ip: str) -> None:
 
 
 def _controller(modules: Element) -> None:
-    module = _module(modules, CONTROLLER, "axi_intc", "xilinx.com:ip:axi_intc:4.1")
-    module.set("MODCLASS", "INTERRUPT_CNTLR")
+    vlnv = "xilinx.com:ip:axi_intc:4.1"
+    module = _module(modules, CONTROLLER, "axi_intc", vlnv, MODCLASS="INTERRUPT_CNTLR")
     block = _block(module, "S_AXI")
     for name, (offset, access) in _INTERRUPT_REGISTERS.items():
         _register(block, name, offset, access, {"INT": (0, 1, access)})
@@ -226,7 +226,6 @@ def _processor(modules: Element, clock_mhz: float) -> None:
     module = _module(
         modules, PROCESSOR, "zynq_ultra_ps_e", vlnv, CONFIGURABLE="TRUE", IS_PL="FALSE"
     )
-    del module.attrib["MODCLASS"]
     parameters = SubElement(module, "PARAMETERS")
     widths = {"C_MAXIGP0_DATA_WIDTH": 128, "C_SAXIGP2_DATA_WIDTH": BEAT_BITS, "PSU__USE__IRQ0": 1}
     for name, value in (_clock_parameters(clock_mhz) | widths).items():

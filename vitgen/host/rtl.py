@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from vitgen.csim.loader import SimulationFailed
 from vitgen.design.engine import Engine
 from vitgen.design.isa import decode_program
 from vitgen.host.backend import Buffer, Outcome, Sent
@@ -38,10 +39,14 @@ class RtlBackend:
                 core.put(name, buffer.data.tobytes())
         record, output = core.execute(instructions, buffers["output"].data.size)
         faults = frozenset(_FAULT.findall(record["fault"]))
-        if record["deadlock"] or record["held"]:
-            refuse(record | {"fault": ""}, decode_program(buffers["program"].data.tobytes(), instructions))
         buffers["output"].write(output)
-        return Outcome(record["cycles"], faults)
+        failure = None
+        try:
+            program = decode_program(buffers["program"].data.tobytes(), instructions)
+            refuse(record | {"fault": ""}, program)
+        except SimulationFailed as error:
+            failure = error.report
+        return Outcome(record["cycles"], faults, failure)
 
     def _open(self) -> SimulatedCore:
         with self._lock:
