@@ -12,7 +12,7 @@ import numpy as np
 import pynq
 import pytest
 
-from tests.host.conftest import PATIENCE, Bench
+from tests.host.device.conftest import PATIENCE, Bench
 from tests.rtl.engines import ENGINES
 from vitgen import boards
 from vitgen.data import digits as sample_digits
