@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +21,23 @@ from vitgen.csim.loader import SimulationFailed
 from vitgen.csim.verify import check_image, open_simulator
 from vitgen.csim.worker import Worker
 from vitgen.design.choice import Design, choose_design
+from vitgen.design.cost import estimate
+from vitgen.design.cost_workload import Workload
 from vitgen.design.isa import encode_program
 from vitgen.design.program import Program, from_disk
 from vitgen.design.schedule import build_program
+from vitgen.design.steps import fuse
 from vitgen.emit.build import emit_build
+from vitgen.emit.host import DataFile, emit_host
 from vitgen.errors import FoundWrong
 from vitgen.flow.directory import BuildDirectory
-from vitgen.flow.images import verification_images
+from vitgen.flow.images import sample_picture, verification_images
 from vitgen.flow.request import BuildRequest
 from vitgen.flow.waveform import Waveform
 from vitgen.ir import Graph
 from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
+from vitgen.report.layers import completions
 from vitgen.report.summary import summarize
 from vitgen.rtl.build import build_simulation, core_of_build, stitched_core
 from vitgen.rtl.emit import emit_accelerator
@@ -66,11 +73,12 @@ class Build:
             yield
 
     def prepare(self) -> None:
-        """Lower, design, emit and pack."""
+        """Lower, design, emit, pack and write what runs on the board."""
         self._lower()
         self._design()
         self._emit()
         self._pack()
+        self._host()
 
     def _lower(self) -> None:
         def produce() -> dict[str, bytes]:
@@ -129,6 +137,34 @@ class Build:
 
         with self._doing("packing weights and program"):
             self.directory.step("pack", ("lower", "design"), produce)
+
+    def _host(self) -> None:
+        def produce() -> Mapping[str, bytes]:
+            data = sorted((self.directory.path / "data").iterdir())
+            return emit_host(
+                self.design,
+                self.graph,
+                self.program,
+                data={file.name: _data_file(file) for file in data},
+                cycles=self._layer_cycles(),
+                weights=self.weights,
+                picture=sample_picture(self.request),
+            ).files
+
+        with self._doing("writing the driver"):
+            self.directory.step("host", ("lower", "design", "pack"), produce)
+
+    def _layer_cycles(self) -> dict[str, int]:
+        """Estimated cycles of an image by layer."""
+        engine, workload = self.design.engine, Workload(fuse(self.graph))
+        board = boards.load(self.design.board)
+        found = estimate(engine, workload, board, self.design.clock_mhz)
+        return completions(found, workload.tasks(engine))
+
+    @property
+    def weights(self) -> str:
+        """Where the weights come from: "trained" or "synthetic"."""
+        return "synthetic" if self.request.checkpoint is None else "trained"
 
     def _images(self, count: int | None) -> list[NDArray[np.int8]]:
         return verification_images(self.graph, self.request, count)
@@ -255,13 +291,19 @@ class Build:
                 "rtl": self._recorded("verify_rtl", RTL),
             },
             fidelity=fidelity,
-            weights="synthetic" if self.request.checkpoint is None else "trained",
+            weights=self.weights,
             modules=self._recorded("resources", RESOURCES) or (),
         )
         files = {"report.json": _json(report), "report.html": render_html(report).encode()}
         self.directory.step("report", (), lambda: files, report=report)
         self.directory.write_manifest()
         return report
+
+
+def _data_file(path: Path) -> DataFile:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return DataFile(path.stat().st_size, digest)
 
 
 def _json(value: Any) -> bytes:
