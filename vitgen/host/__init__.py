@@ -5,6 +5,7 @@ Importing the package loads no pynq; :func:`open_device` does.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +87,8 @@ def open_device(build: Path, kind: str) -> SimulatedDevice:
 
     Returns
     -------
-    The device; :meth:`~vitgen.host.device.SimulatedDevice.close` it in the end.
+    The device; :meth:`~vitgen.host.device.SimulatedDevice.close` it in the end. Every process has
+    its own simulation, but all that open the same build share its tag, by which drivers keep apart.
 
     Raises
     ------
@@ -102,6 +104,9 @@ def open_device(build: Path, kind: str) -> SimulatedDevice:
             "pynq was not found; the driver of a build runs on it.",
             "Run: pip install 'vitgen[board]'.",
         ) from None
-    device = SimulatedDevice(design.engine, _backend(build, kind, design))
+    place = hashlib.sha256(str(build.resolve()).encode()).hexdigest()[:12]
+    device = SimulatedDevice(
+        design.engine, _backend(build, kind, design), tag=f"vitgen-{kind}-{place}"
+    )
     device.activate()
     return device

@@ -31,9 +31,9 @@ class Buffer:
         return np.zeros(0, np.uint8) if self.region is None else self.region.dram[self.offset :]
 
     def write(self, data: Bytes) -> None:
-        """Store bytes at the pointer."""
+        """Store bytes at the pointer; what lies behind the end of the buffer is dropped."""
         if self.region is not None:
-            self.region.dram[self.offset : self.offset + data.size] = data
+            self.data[:] = data[: self.data.size]
             self.region.changes += 1
 
 

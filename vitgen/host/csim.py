@@ -35,12 +35,14 @@ class _Window:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
 
     def fill(self, data: bytes) -> None:
+        data += bytes(-len(data) % BEAT_BYTES)  # a beat is never refused in part
         self._map[: len(data)] = data
         if len(data) < self.size:
             self._map[len(data) : self.size] = bytes(self.size - len(data))
         self.size = len(data)
 
     def read(self) -> bytes:
+        """All of it, in whole beats."""
         return self._map[: self.size]
 
 

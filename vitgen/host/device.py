@@ -1,6 +1,5 @@
 """A ``pynq.Device`` whose programmable logic is a simulation of the accelerator."""
 
-import itertools
 import logging
 import threading
 from collections.abc import Mapping
@@ -28,7 +27,6 @@ from vitgen.host.interrupts import Controller, Uio
 from vitgen.host.memory import DeviceMemory
 
 _log = logging.getLogger(__name__)
-_numbers = itertools.count()
 
 _INSTRUCTION_BYTES = INSTRUCTION_BITS // 8
 # Clock registers of the processing system (AMD UG1087), 0x100 bytes each, and their words that are
@@ -50,14 +48,24 @@ class SimulatedDevice(Device):
     engine : of the accelerator.
     backend : what executes it; the device closes it.
     memory : its DRAM.
+    tag : pynq's name of the device, the same for every process that shares it.
+    strict : whether every buffer is cached, also one that the caller asked for without a cache (as
+        pynq does unless told): so a driver that forgets a flush is found out.
     """
 
     arch = pynq.ps.ZU_ARCH
 
     def __init__(
-        self, engine: Engine, backend: Backend, memory: DeviceMemory | None = None
+        self,
+        engine: Engine,
+        backend: Backend,
+        memory: DeviceMemory | None = None,
+        *,
+        tag: str = "vitgen",
+        strict: bool = True,
     ) -> None:
-        super().__init__(f"vitgen{next(_numbers)}")
+        super().__init__(tag)
+        self._strict = strict
         self.capabilities = {"REGISTER_RW": True}
         self.engine = engine
         self.name = self.tag
@@ -120,14 +128,14 @@ class SimulatedDevice(Device):
     # -- pynq: memory
 
     def allocate(self, shape: Any, dtype: DTypeLike, cacheable: int = 0, **_: Any) -> PynqBuffer:
-        """A buffer, as a board gives it: not coherent, and not cached unless asked for.
+        """A buffer, as a board gives it: not coherent.
 
         Raises
         ------
         RuntimeError : the memory is full.
         """
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        region = self._memory.allocate(size, cached=bool(cacheable))
+        region = self._memory.allocate(size, cached=self._strict or bool(cacheable))
         buffer = PynqBuffer(
             shape, dtype, buffer=region.host, device=self, device_address=region.address,
             bo=region.address, coherent=False,

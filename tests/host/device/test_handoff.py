@@ -91,7 +91,9 @@ def test_registers_are_where_vitis_puts_them(parser, ip):
     found = parser(ip=ip).ip_dict["vit_top_0"]
     offsets = {name: entry["address_offset"] for name, entry in found["registers"].items()}
     assert offsets == CONTROL | ARGUMENTS | (STATUS if ip == "rtl" else {})
-    assert found["type"] == {"rtl": "vitgen:rtl:vit_top:1.0", "hls": "xilinx.com:hls:vit_top:1.0"}[ip]
+    assert (
+        found["type"] == {"rtl": "vitgen:rtl:vit_top:1.0", "hls": "xilinx.com:hls:vit_top:1.0"}[ip]
+    )
     assert found["phys_addr"] == 0xA000_0000 and found["addr_range"] == 0x1_0000
 
 
