@@ -110,12 +110,13 @@ def execute(instructions: int) -> tuple[bytes, frozenset[str], str | None]:
         accelerator.execute({name: w.address for name, w in windows.items()}, instructions)
     except SimulationFailed as error:
         failure = error.report
+    output = windows["output"].read()
     for port in ports:
         if _reach(accelerator.library, _stream(port)) > windows[port.name].size:
             faults.add(port.name)
             if port.written:  # nobody clears what was written behind the end
                 windows[port.name] = _Window()
-    return windows["output"].read(), frozenset(faults), failure
+    return output, frozenset(faults), failure
 
 
 class CsimBackend:
