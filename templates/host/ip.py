@@ -123,8 +123,8 @@ class VitTop(DefaultIP):
 
     @property
     def cycles(self) -> int | None:
-        """Clock cycles of the last run; None where the accelerator does not count them."""
-        return self._word(CYCLES)
+        """Clock cycles of the last run; None where none are counted, as in a C simulation."""
+        return self._word(CYCLES) or None
 
     @property
     def idle(self) -> bool:

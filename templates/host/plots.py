@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from .predictions import Predictions
@@ -69,6 +70,7 @@ def show_layers(profile: Profile) -> Any:
     axes.plot(
         [scale * estimate for estimate in estimates], places, "k|", markersize=14,
         markeredgewidth=2, label="estimate, overlapped",
+        path_effects=[withStroke(linewidth=4, foreground="white")],
     )  # fmt: skip
     axes.set_yticks(places, rows)
     axes.invert_yaxis()

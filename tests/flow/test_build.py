@@ -1,5 +1,6 @@
 """What a build leaves: the same bytes for the same inputs, and figures that hold for these bytes."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -53,6 +54,21 @@ def test_the_manifest_names_every_file(built):
     named = json.loads((out / "manifest.json").read_text())
     assert set(named) == set(files_of(out)) - {"manifest.json"}
     assert {"ir.json", "design.json", "report.json", "data/program.bin"} <= set(named)
+
+
+def test_the_driver_names_what_was_built(built):
+    """Its record of data and cycles is that of the files and of the report."""
+    out, report = built
+    record = json.loads((out / "host" / "vitgen_tiny" / "deployment.json").read_text())
+    files = [b for b in (*record["buffers"], *record["golden"].values()) if b["file"]]
+    assert {b["file"] for b in files} == {p.name for p in (out / "data").iterdir()}
+    for entry in files:
+        content = (out / "data" / entry["file"]).read_bytes()
+        assert len(content) == entry["bytes"]
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+    completed = {row["name"]: row["cycles"]["completed"] for row in report["layers"]}
+    assert {row["name"]: row["cycles"] for row in record["layers"]} == completed
+    assert record["weights"] == report["weights"]
 
 
 def test_the_same_inputs_give_the_same_bytes(built, request_of_tiny, tmp_path):

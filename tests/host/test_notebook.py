@@ -1,9 +1,10 @@
 """The notebook that ships, run headless in a kernel whose device is the reference."""
 
+import base64
+import io
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import nbclient
@@ -58,9 +59,6 @@ def text(found) -> str:
 
 
 def figure(found) -> np.ndarray:
-    import base64
-    import io
-
     (data,) = [o["data"]["image/png"] for o in found if "image/png" in o.get("data", {})]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
@@ -98,11 +96,3 @@ def test_the_same_text_gives_the_same_bytes(emitted):
         f"cell-{number}" for number in range(len(record["cells"]))
     ]
     assert all(not cell.get("outputs") for cell in record["cells"])
-
-
-def save(executed, folder: Path) -> None:
-    """For a look at it: the figures as files."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, containing in (("top", "show_top(PICTURE"), ("layers", "show_layers(profile)")):
-        Image.fromarray(figure(outputs(executed, containing))).save(folder / f"{name}.png")
