@@ -106,7 +106,10 @@ def open_device(build: Path, kind: str) -> SimulatedDevice:
         ) from None
     place = hashlib.sha256(str(build.resolve()).encode()).hexdigest()[:12]
     device = SimulatedDevice(
-        design.engine, _backend(build, kind, design), tag=f"vitgen-{kind}-{place}"
+        design.engine,
+        _backend(build, kind, design),
+        tag=f"vitgen-{kind}-{place}",
+        raises=True,
     )
     device.activate()
     return device

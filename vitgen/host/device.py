@@ -35,6 +35,10 @@ _CLOCK_REGISTERS = (0xFF5E_0000, 0xFD1A_0000)
 _CLOCK_RESET = {0xFF5E_0020: 90 << 8 | 1 << 16}
 
 
+class AcceleratorStopped(RuntimeError):
+    """The simulated accelerator has stopped for good, or was ended."""
+
+
 class SimulatedDevice(Device):
     """A Zynq UltraScale+ with one accelerator, in this process.
 
@@ -49,6 +53,8 @@ class SimulatedDevice(Device):
     backend : what executes it; the device closes it.
     memory : its DRAM.
     tag : pynq's name of the device, the same for every process that shares it.
+    raises : whether a register of an accelerator that has stopped for good raises
+        :class:`AcceleratorStopped`; a board only stays busy.
     strict : whether every buffer is cached, also one that the caller asked for without a cache (as
         pynq does unless told): so a driver that forgets a flush is found out.
     """
@@ -62,9 +68,11 @@ class SimulatedDevice(Device):
         memory: DeviceMemory | None = None,
         *,
         tag: str = "vitgen",
+        raises: bool = False,
         strict: bool = True,
     ) -> None:
         super().__init__(tag)
+        self._raises = raises
         self._strict = strict
         self.capabilities = {"REGISTER_RW": True}
         self.engine = engine
@@ -175,6 +183,8 @@ class SimulatedDevice(Device):
                 words.append(self._clocks.get(place, 0))
             else:
                 slave, offset = self._slave(place)
+                if self._raises and self.failure is not None:
+                    raise AcceleratorStopped(self.failure)
                 words.append(slave.read(offset))
         return np.array(words, "<u4").tobytes()
 
@@ -238,6 +248,7 @@ class SimulatedDevice(Device):
     def close(self) -> None:
         """End the simulation, whatever it does. A run that goes on never ends."""
         self._generation += 1
+        self.failure = self.failure or "the device was closed"
         self._backend.close()
         if self._run is not None:
             self._run.join(timeout=10)
