@@ -6,7 +6,9 @@ Importing the package loads no pynq; :func:`open_device` does.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +79,34 @@ def _backend(build: Path, kind: str, design: Design) -> Backend:
     return RtlBackend(build_simulation(engine, core=core), engine, memory)
 
 
+def require_board() -> None:
+    """Refuse a machine on which pynq finds no device.
+
+    Raises
+    ------
+    VitgenError : there is none, or no pynq.
+    """
+    _require_pynq()
+    from pynq import Device
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said below
+        found = Device.devices
+    if not found:
+        raise VitgenError(
+            "PYNQ finds no board on this machine.",
+            "Run it on the board as root, or use --device csim or rtl here.",
+        )
+
+
+def _require_pynq() -> None:
+    if importlib.util.find_spec("pynq") is None:
+        raise VitgenError(
+            "pynq was not found; the driver of a build runs on it.",
+            "Run: pip install 'vitgen[board]'.",
+        )
+
+
 def open_device(build: Path, kind: str) -> SimulatedDevice:
     """The accelerator of a build as the device that pynq uses from now on.
 
@@ -95,15 +125,9 @@ def open_device(build: Path, kind: str) -> SimulatedDevice:
     VitgenError : no build, no ``rtl/`` in it, no compiler, or pynq is not installed.
     """
     design = _design(build)
-    try:
-        from vitgen.host.device import SimulatedDevice
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("pynq"):
-            raise
-        raise VitgenError(
-            "pynq was not found; the driver of a build runs on it.",
-            "Run: pip install 'vitgen[board]'.",
-        ) from None
+    _require_pynq()
+    from vitgen.host.device import SimulatedDevice
+
     place = hashlib.sha256(str(build.resolve()).encode()).hexdigest()[:12]
     device = SimulatedDevice(
         design.engine,

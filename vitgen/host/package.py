@@ -36,8 +36,8 @@ def load_package(build: Path) -> ModuleType:
     VitgenError : there is none.
     """
     name, folder = package_of(build)
-    for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
-        del sys.modules[module]
+    for old in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[old]
     spec = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
