@@ -42,6 +42,7 @@ def run_notebook(build: Path, kind: str) -> str:
     """
     try:
         import nbformat
+        from jupyter_client.manager import AsyncKernelManager
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError
     except ModuleNotFoundError as error:
@@ -55,8 +56,9 @@ def run_notebook(build: Path, kind: str) -> str:
     line = _OPEN.format(host=str(folder.parent), build=str(build), kind=kind)
     client = NotebookClient(
         notebook,
+        # Sockets in the file system: nobody else on the machine can talk to the kernel.
+        km=AsyncKernelManager(kernel_name="python3", transport="ipc"),
         timeout=CELL_SECONDS,
-        kernel_name="python3",
         extra_arguments=[f"--IPKernelApp.exec_lines=[{line!r}]"],
     )
     environment = {
