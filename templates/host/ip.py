@@ -83,6 +83,7 @@ class VitTop(DefaultIP):
         registers = description.get("registers") or {}
         self._offsets = {name: entry["address_offset"] for name, entry in registers.items()}
         self._wide = {name for name, entry in registers.items() if entry["size"] > 32}
+        self._places: dict[str, tuple[int, int]] = {}
         self._control = self._offset(CONTROL)
         self._interrupts_on = False
 
@@ -136,7 +137,13 @@ class VitTop(DefaultIP):
         """Whether an interrupt is wired and PYNQ could bind it."""
         return getattr(self, INTERRUPT, None) is not None
 
-    def _address_offsets(self, name: str) -> tuple[int, int]:
+    def _place(self, name: str) -> tuple[int, int]:
+        """Offsets of the low and the high word of an address."""
+        if name not in self._places:
+            self._places[name] = self._find_place(name)
+        return self._places[name]
+
+    def _find_place(self, name: str) -> tuple[int, int]:
         for wide in (name, f"{name}_r"):
             if wide in self._wide:
                 return self._offset(wide), self._offset(wide) + 4
@@ -147,13 +154,13 @@ class VitTop(DefaultIP):
 
     def set_address(self, name: str, address: int) -> None:
         """Write the address of a buffer."""
-        low, high = self._address_offsets(name)
+        low, high = self._place(name)
         self.write(low, address & WORD)
         self.write(high, address >> 32)
 
     def address(self, name: str) -> int:
         """The address of a buffer, as the register holds it."""
-        low, high = self._address_offsets(name)
+        low, high = self._place(name)
         return int(self.read(low)) | int(self.read(high)) << 32
 
     def set_instructions(self, count: int) -> None:

@@ -6,10 +6,13 @@ import errno
 import fcntl
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from .errors import AcceleratorError, DeviceBusy
+
+FOLDERS = (Path("/run/lock"), Path("/tmp"))
+"""Where the file lies: the first of these that can be written. Not what ``TMPDIR`` says, which may
+differ between two processes."""
 
 
 class DeviceLock:
@@ -26,7 +29,8 @@ class DeviceLock:
 
     def __init__(self, tag: str) -> None:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", tag)
-        self.path = Path(tempfile.gettempdir()) / f"vitgen-{name}.lock"
+        folder = next((path for path in FOLDERS if os.access(path, os.W_OK)), FOLDERS[-1])
+        self.path = folder / f"vitgen-{name}.lock"
         self._file: int | None = _open(self.path)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

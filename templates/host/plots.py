@@ -46,8 +46,8 @@ def show_top(picture: str | os.PathLike[str], predictions: Predictions, count: i
     right.bar_label(bars, [f"{100 * share:.1f} %" for share in shares], padding=3)
     right.set_yticks(range(len(names)), names)
     right.invert_yaxis()
-    right.set_xlim(0, 118)  # room for the label of a full bar
-    right.set_xticks(range(0, 101, 25))
+    right.set_xlim(0, 120 * max(shares))  # room for the label of the longest bar
+    right.set_xticks([tick for tick in right.get_xticks() if tick <= min(100, 120 * max(shares))])
     right.set_xlabel("probability in %")
     right.spines[["top", "right"]].set_visible(False)
     return figure

@@ -51,16 +51,16 @@ def built(emitted: Built, tmp_path: Path) -> Built:
 def driver(built: Built, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.delenv("VITGEN_BITFILE", raising=False)
     monkeypatch.delenv("VITGEN_TIMEOUT", raising=False)
-    return import_package(built.host)
+    package = import_package(built.host)
+    monkeypatch.setattr(package.lock, "FOLDERS", (built.path,))
+    return package
 
 
 @pytest.fixture
-def device(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDevice]:
+def device(built: Built, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDevice]:
     """The active device."""
     import pynq
 
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where the lock file lies
-    monkeypatch.setattr("tempfile.tempdir", None)
     found = FakeDevice(built, f"fake {next(_tags)}")
     monkeypatch.setattr(type(pynq.Device), "_active_device", found, raising=False)
     pynq.Device.active_device = found

@@ -38,6 +38,8 @@ class FakeDevice(pynq.Device):
     open_buffers : sizes of the buffers that are allocated, by address.
     behave : what a run does, a function of the device; by default it computes and ends.
     memory : bytes that can be allocated.
+    contents : what is in the device's memory, by the address of the buffer; the driver's arrays are
+        the caches in front of it.
     ended : called at the end of a run, an interrupt.
     """
 
@@ -63,7 +65,7 @@ class FakeDevice(pynq.Device):
         self.behave: Callable[[FakeDevice], None] = FakeDevice.compute
         self.memory = 1 << 30
         self.next = 0x1000_0000
-        self.flushed: set[int] = set()
+        self.contents: dict[int, np.ndarray] = {}
         self.ended: Callable[[], None] = lambda: None
         self.halted = threading.Event()
         self.timestamp = ""
@@ -120,20 +122,31 @@ class FakeDevice(pynq.Device):
         buffer = PynqBuffer(shape, dtype=dtype, device_address=self.next, device=self)
         buffer.memory, buffer.pointer, buffer.return_to = self, self.next, self
         self.buffers[self.next] = buffer
+        self.contents[self.next] = np.full(size, 0x5A, dtype=np.uint8)
         self.next += size + 0x1000 & ~0xFFF
         buffer.fill(0xA5)  # nothing is zero by accident
         return buffer
 
     def return_pointer(self, address: int) -> None:
         buffer = self.buffers.pop(address)
+        del self.contents[address]
         self.memory += buffer.nbytes
         buffer.freed = True
 
+    def cached(self, address: int) -> tuple[np.ndarray, np.ndarray]:
+        """The driver's array at a virtual address, and the memory behind it."""
+        for start, buffer in self.buffers.items():
+            if buffer.virtual_address == address:
+                return np.asarray(buffer), self.contents[start]
+        raise AssertionError("no buffer is there")
+
     def flush(self, bo: Any, offset: int, address: int, size: int) -> None:
-        self.flushed.add(address)
+        cache, memory = self.cached(address)
+        memory[:] = cache
 
     def invalidate(self, bo: Any, offset: int, address: int, size: int) -> None:
-        pass
+        cache, memory = self.cached(address)
+        cache[:] = memory
 
     def read_registers(self, address: int, length: int) -> bytes:
         offset = address - BASE
@@ -186,7 +199,7 @@ class FakeDevice(pynq.Device):
         address = self.pointer(name)
         for start, buffer in self.buffers.items():
             if start <= address < start + buffer.nbytes:
-                return np.asarray(buffer)[address - start :]
+                return self.contents[start][address - start :]
         raise AssertionError(f"{name} points to {address:#x}, where no buffer is")
 
     def compute(self) -> None:

@@ -2,7 +2,6 @@
 
 import _thread
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -251,20 +250,21 @@ def test_two_accelerators_of_one_process(driver, device):
     driver.Accelerator().close()
 
 
-def test_two_processes(driver, device, built, tmp_path):
+def test_two_processes(driver, device, built):
     script = textwrap.dedent("""
         import sys, warnings
         warnings.simplefilter("ignore")
         sys.path.insert(0, sys.argv[1])
-        from vitgen_tiny_vit.lock import DeviceLock
-        lock = DeviceLock(sys.argv[2])
+        from pathlib import Path
+        from vitgen_tiny_vit import lock
+        lock.FOLDERS = (Path(sys.argv[1]).parent,)
+        held = lock.DeviceLock(sys.argv[2])
         print("held", flush=True)
         sys.stdin.read()
     """)
     command = [sys.executable, "-W", "ignore", "-c", script, str(built.host), device.tag]
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         try:
             assert other.stdout.readline() == "held\n"
@@ -273,6 +273,17 @@ def test_two_processes(driver, device, built, tmp_path):
             other.kill()
             other.wait()
     driver.Accelerator().close()  # the system released the dead one's lock
+
+
+def test_a_lock_file_that_cannot_be_opened(driver, device, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver.lock, "FOLDERS", (tmp_path / "nowhere",))
+    assert refused(driver, device, driver.AcceleratorError, "lock file .* cannot be opened")
+    (tmp_path / "target").touch()
+    (tmp_path / "links").mkdir()
+    name = f"vitgen-{device.tag.replace(' ', '_')}.lock"
+    (tmp_path / "links" / name).symlink_to(tmp_path / "target")
+    monkeypatch.setattr(driver.lock, "FOLDERS", (tmp_path / "links",))
+    assert refused(driver, device, driver.AcceleratorError, "lock file .* cannot be opened")
 
 
 def test_a_stream_holds_the_device(driver, device, built):

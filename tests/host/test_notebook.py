@@ -28,13 +28,14 @@ _graph = graph_of()
 _engine = design_of(_graph).engine
 _built = Built(Path({path!r}), _graph, _engine, build_program(_graph, _engine))
 pynq.Device.active_device = FakeDevice(_built, "notebook")
+import vitgen_tiny_vit
+vitgen_tiny_vit.lock.FOLDERS = (_built.path,)
 """
 
 
 @pytest.fixture(scope="module")
-def executed(emitted: Built, tmp_path_factory):
+def executed(emitted: Built):
     """The notebook with its outputs, and the figures as arrays."""
-    folder = tmp_path_factory.mktemp("notebook")
     source = emitted.host / PACKAGE / "notebooks" / "classify.ipynb"
     notebook = nbformat.read(source, as_version=4)
     nbformat.validate(notebook)
@@ -43,7 +44,6 @@ def executed(emitted: Built, tmp_path_factory):
     notebook.cells.insert(0, nbformat.v4.new_code_cell(setup, id="setup"))
     client = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
         patch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
         client.execute()
     return notebook
