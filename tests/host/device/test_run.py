@@ -191,7 +191,6 @@ def test_two_processes_on_one_device(digits):
 
 
 def test_a_hung_accelerator_times_out_and_recovers(driver, digits, csim, monkeypatch):
-    monkeypatch.setattr(csim, "_raises", False)
     with driver.Accelerator(str(stand_in(digits)), timeout=300) as vit:
         vit.self_test()
         vit.timeout = 2
