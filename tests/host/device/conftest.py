@@ -8,6 +8,7 @@ import pytest
 from pynq import DefaultIP, Overlay, allocate
 
 import vitgen as package
+from tests.flow.conftest import vitgen  # noqa: F401 - a fixture
 from vitgen import ir
 from vitgen.host import handoff, open_device, stand_in
 

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.flow.conftest import vitgen  # noqa: F401 - a fixture
-
 
 @pytest.fixture
-def executed(vitgen, digits, tmp_path):  # noqa: F811
+def executed(vitgen, digits, tmp_path):
     out = tmp_path / "out.ipynb"
     said = vitgen("run", digits, "--notebook", out)
     assert said.status == 0, said.err
@@ -36,7 +34,7 @@ def test_it_runs_from_end_to_end(executed, digits):
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20, "not blank"
 
 
-def test_a_cell_that_fails_is_named(vitgen, digits, tmp_path, monkeypatch):  # noqa: F811
+def test_a_cell_that_fails_is_named(vitgen, digits, tmp_path, monkeypatch):
     monkeypatch.setenv("VITGEN_TIMEOUT", "never")
     said = vitgen("run", digits, "--notebook", tmp_path / "out.ipynb")
     assert said.status == 1 and "VITGEN_TIMEOUT is 'never'" in " ".join(said.err.split())

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import vitgen as package
-from tests.flow.conftest import vitgen  # noqa: F401 - a fixture
 from tests.host.device.conftest import Bench
 from vitgen import ir
 from vitgen.data import digits as sample_digits
@@ -25,7 +24,7 @@ def built(tmp_path_factory):
     return out
 
 
-def test_digits_on_the_rtl(vitgen, built):  # noqa: F811
+def test_digits_on_the_rtl(vitgen, built):
     """It makes the RTL first; a second time it is there."""
     assert not (built / "rtl" / "vit_core.sv").exists()
     said = vitgen("run", built, "--device", "rtl", "--images", 3, "--json")
@@ -84,3 +83,15 @@ def test_what_is_not_written_stays(built, device):
     assert bench.run() == 0
     wide.invalidate()
     assert (np.array(wide) == 0xEE).all()
+
+
+def test_an_accelerator_that_hangs_says_why(built):
+    device = open_device(built, "rtl", raises=False)
+    bench = Bench(built, device)
+    bench.point("params", 0)  # a record of zeros drops its row
+    bench.start()
+    assert bench.end() == 1 << 9 | 1 and "Deadlock" in device.failure
+    bench.overlay.download()
+    again = Bench(built, device, overlay=bench.overlay)
+    assert again.run() == 0 and (again.logits() == again.golden()).all()
+    device.close()

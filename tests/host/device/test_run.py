@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.flow.conftest import vitgen  # noqa: F401 - a fixture
 from vitgen.data import digits as sample_digits
 from vitgen.host import open_device, stand_in
 from vitgen.host.package import load_package
@@ -66,7 +65,7 @@ def test_a_driver_that_forgets_a_flush_is_found_out(driver, digits, monkeypatch)
             vit.self_test()
 
 
-def test_the_golden_input(vitgen, digits):  # noqa: F811
+def test_the_golden_input(vitgen, digits):
     said = vitgen("run", digits, "--json")
     result = json.loads(said.out)
     (answer,) = result["images"]
@@ -74,7 +73,7 @@ def test_the_golden_input(vitgen, digits):  # noqa: F811
     assert len(answer["top"]) == 5 and answer["cycles"] is None and result["mismatches"] == 0
 
 
-def test_digits_from_the_command_line(vitgen, digits):  # noqa: F811
+def test_digits_from_the_command_line(vitgen, digits):
     result = json.loads(vitgen("run", digits, "--images", 3, "--json").out)
     labels = sample_digits()[1].labels[:3]
     assert [a["label"] for a in result["images"]] == [str(label) for label in labels]
@@ -84,7 +83,7 @@ def test_digits_from_the_command_line(vitgen, digits):  # noqa: F811
     assert "1 of 1 equal the integer reference" in shown.out and "digit 0" in shown.out
 
 
-def test_pictures_of_every_kind(vitgen, digits, tmp_path):  # noqa: F811
+def test_pictures_of_every_kind(vitgen, digits, tmp_path):
     grey = (sample_digits()[1].images[3][0] * 255).round().astype(np.uint8)
     Image.fromarray(grey).save(tmp_path / "digit.png")
     Image.fromarray(np.kron(grey, np.ones((5, 4), np.uint8))).save(tmp_path / "large.jpg")
@@ -96,7 +95,7 @@ def test_pictures_of_every_kind(vitgen, digits, tmp_path):  # noqa: F811
     assert result["mismatches"] == 0
 
 
-def test_a_difference_is_named(vitgen, digits, monkeypatch):  # noqa: F811
+def test_a_difference_is_named(vitgen, digits, monkeypatch):
     from vitgen.flow import run
 
     honest = run.predict
@@ -126,23 +125,23 @@ def test_a_difference_is_named(vitgen, digits, monkeypatch):  # noqa: F811
         (["--notebook", "x.ipynb", "--device", "board"], "runs on a simulated device"),
     ],
 )
-def test_bad_input_is_refused(vitgen, digits, arguments, problem):  # noqa: F811
+def test_bad_input_is_refused(vitgen, digits, arguments, problem):
     said = vitgen("run", digits, *arguments)
     assert said.status == 2 and problem in " ".join(said.err.split())
 
 
-def test_a_pickled_array_is_not_executed(vitgen, digits, tmp_path):  # noqa: F811
+def test_a_pickled_array_is_not_executed(vitgen, digits, tmp_path):
     np.save(tmp_path / "x.npy", np.array([object()]), allow_pickle=True)
     said = vitgen("run", digits, tmp_path / "x.npy")
     assert said.status == 2 and "cannot be read as an array" in said.err
 
 
-def test_a_wrong_shape_is_refused_by_the_driver_too(vitgen, digits, tmp_path):  # noqa: F811
+def test_a_wrong_shape_is_refused_by_the_driver_too(vitgen, digits, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((3, 9, 9), np.float32))
     assert vitgen("run", digits, tmp_path / "x.npy").status == 2
 
 
-def test_a_changed_driver_is_not_imported(vitgen, digits, tmp_path):  # noqa: F811
+def test_a_changed_driver_is_not_imported(vitgen, digits, tmp_path):
     import shutil
 
     copy = shutil.copytree(digits, tmp_path / "copy")
