@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -113,7 +114,8 @@ def run(
     pictures = _pictures(path, graph.meta, files, images)
     with _accelerator(path, device, shown) as (package, accelerator):
         if not pictures:
-            answers = [_golden(path, package, accelerator)]
+            with shown.status(f"running the golden input on {device}"):
+                answers = [_golden(path, package, accelerator)]
         else:
             answers = []
             with Progress(console=shown, transient=True) as progress:
@@ -243,11 +245,13 @@ def _simulated(path: Path, device: str, console: Console) -> Iterator[Any]:
         simulated.close()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    mine = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, interrupted) if mine else None
     try:
         yield simulated
     finally:
-        signal.signal(signal.SIGINT, before)
+        if mine:
+            signal.signal(signal.SIGINT, before)
         simulated.close()
 
 
