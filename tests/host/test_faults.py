@@ -39,15 +39,15 @@ def test_no_bitstream(driver, device, built):
 
 @pytest.mark.parametrize("where", ["header", "handoff", "both"])
 def test_a_bitstream_of_another_build(driver, device, built, where):
-    own, other = json.loads(
-        next(built.host.glob("*/deployment.json")).read_text()
-    )["design"], "0123456789abcdef"
+    own = json.loads(next(built.host.glob("*/deployment.json")).read_text())["design"]
+    other, suffix = "0123456789abcdef", "hwh" if where == "handoff" else "bit"
     write_bitstream(
         built.path / "bitstream",
         own if where == "handoff" else other,
         handoff=own if where == "header" else other,
     )
-    assert refused(driver, device, driver.WrongBitstream, f"vit_{other}.*drives vit_{own}")
+    match = f"vit_top.{suffix} holds the design 'vit_{other}.*drives vit_{own}"
+    assert refused(driver, device, driver.WrongBitstream, match)
 
 
 def test_a_bitstream_for_another_board(driver, device, built):
