@@ -241,14 +241,22 @@ def _simulated(path: Path, device: str, console: Console) -> Iterator[Any]:
     with console.status(f"compiling the {'emitted C++' if device == 'csim' else 'RTL'}"):
         simulated = open_device(path, device)
 
-    def interrupted(number: int, frame: Any) -> None:
+    interrupted = False
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
         simulated.close()
         raise KeyboardInterrupt
 
     mine = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, interrupted) if mine else None
+    before = signal.signal(signal.SIGINT, interrupt) if mine else None
     try:
         yield simulated
+    except Exception:
+        if interrupted:  # the driver has met the end of its device on its way out
+            raise KeyboardInterrupt from None
+        raise
     finally:
         if mine:
             signal.signal(signal.SIGINT, before)
