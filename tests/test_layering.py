@@ -28,6 +28,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "design": (2, "hardware"),
     **dict.fromkeys(("models", "quant", "train", "search", "lower"), (2, "models")),
     "emit": (3, "emit"),
+    "interop": (3, "interop"),
     **dict.fromkeys(("csim", "rtl", "synth", "host"), (4, "tools")),
     "report": (5, "report"),
     **dict.fromkeys(("flow", "cli", "__main__"), (6, "top")),
@@ -35,8 +36,10 @@ FLOORS: dict[str, tuple[int, str]] = {
 MODEL_PACKAGES = {name for name, (_, group) in FLOORS.items() if group == "models"}
 TORCH = {"torch", "brevitas"}
 PYNQ = {"pynq", "pynqmetadata"}  # only in vitgen.host, which the others import inside functions
+# Only inside functions: an extra, or slow to import.
+LATE = {"onnx", "onnxruntime", "qonnx", "hls4ml"}
 # The tools and the reports above the models see only what lowering made of them.
-MAY_USE_MODELS = MODEL_PACKAGES | {"flow", "cli"}
+MAY_USE_MODELS = MODEL_PACKAGES | {"interop", "flow", "cli"}
 # What any module may take from the package itself, whose __init__ has run by then.
 FROM_THE_ROOT = {"__version__", "VitgenError"}
 
@@ -94,6 +97,8 @@ def fault(importer: str, found: Import) -> str | None:
         return f"{top} is for {', '.join(sorted(MODEL_PACKAGES))} only"
     if top in PYNQ and importer != "host":
         return f"{top} is for host only"
+    if top in LATE and not found.late:
+        return f"{top} is imported inside functions only"
     if top != "vitgen" or not rest or rest[0] in FROM_THE_ROOT:
         return None
     target = rest[0]
@@ -256,7 +261,7 @@ def light_modules() -> list[str]:
 def test_importing_loads_nothing_heavy(module):
     script = (
         f"import json, sys, {module}; "
-        f"print(json.dumps(sorted(sys.modules.keys() & {TORCH | PYNQ!r})))"
+        f"print(json.dumps(sorted(sys.modules.keys() & {TORCH | PYNQ | LATE!r})))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -12,9 +12,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pynq
 from pynq import Device, Overlay
 
+from .buffers import IMAGE, OUTPUT, PROGRAM, Buffers
 from .deployment import Deployment
 from .errors import (
     AcceleratorError,
@@ -22,7 +22,6 @@ from .errors import (
     DeviceBusy,
     DeviceFault,
     DeviceTimeout,
-    NoMemory,
     WrongBitstream,
 )
 from .images import Preprocessor, each
@@ -35,16 +34,8 @@ from .sensors import read_power
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11; the board may have 3.10
 
-TIMEOUT_VARIABLE = "VITGEN_TIMEOUT"
-LEAST_TIMEOUT = 5.0
-PATIENCE = 100
-"""A run may take this many times its estimated cycles."""
-
 AHEAD = 2
 """Images that are made ready while another is on the device."""
-
-IMAGE, OUTPUT, PROGRAM = "image", "output", "program"
-ALIGNMENT = 16
 
 
 class Accelerator(Overlay):
@@ -72,6 +63,7 @@ class Accelerator(Overlay):
     # Read by close() also when the constructor did not come far; a missing attribute would be
     # looked for in the bitstream.
     ip: VitTop | None = None
+    _buffers: Buffers | None = None
     _lock: DeviceLock | None = None
     _stale = False  # the logic must be loaded anew before the next run
     _under_way = False
@@ -84,10 +76,9 @@ class Accelerator(Overlay):
         device: Any = None,
     ) -> None:
         self.deployment = Deployment()
-        self._buffers: dict[str, list[Any]] = {}
         self._guard = threading.Lock()
         self._preprocessor = Preprocessor(self.deployment["image"])
-        self.timeout = self._timeout(timeout)
+        self.timeout = self.deployment.timeout(timeout)
         bitfile = self.deployment.bitfile(bitfile_name)
         chosen = _active_device() if device is None else device
         self._lock = DeviceLock(chosen.tag)
@@ -104,39 +95,16 @@ class Accelerator(Overlay):
             self.close()
             raise
 
-    def _timeout(self, given: float | None) -> float:
-        if given is None and TIMEOUT_VARIABLE in os.environ:
-            try:
-                given = float(os.environ[TIMEOUT_VARIABLE])
-            except ValueError as error:
-                raise AcceleratorError(
-                    f"{TIMEOUT_VARIABLE} is {os.environ[TIMEOUT_VARIABLE]!r}.", "Set it to seconds."
-                ) from error
-        if given is not None:
-            if not given > 0:
-                raise AcceleratorError(f"A timeout of {given} seconds.", "Give more than 0.")
-            return given
-        estimate = self.deployment.cycles / self.deployment["clock_mhz"] * 1e-6
-        return max(LEAST_TIMEOUT, PATIENCE * estimate)
-
     # Loading and closing.
 
     def _bring_up(self) -> None:
         """Load the logic, and with it all buffers: nothing of a former load is trusted."""
         self._load_logic()
-        description = self._description()
-        self.ip = VitTop.create(description)
+        self.ip = VitTop.create(self._description())
         self._free()
-        for entry in self.deployment["buffers"]:
-            content = self.deployment.load(entry) if entry["file"] else None
-            count = 1 if content else 2  # images and outputs take turns
-            made = self._buffers.setdefault(entry["name"], [])
-            for _ in range(count):
-                made.append(self._allocate(entry["name"], entry["bytes"]))
-            if content:
-                made[0][:] = np.frombuffer(content, dtype=np.uint8)
-                made[0].flush()
-            self.ip.set_address(entry["name"], made[0].device_address)
+        self._buffers = Buffers(self.deployment, self.device)
+        for name, address in self._buffers.addresses(0).items():
+            self.ip.set_address(name, address)
         self._stale = False
 
     def _load_logic(self) -> None:
@@ -159,28 +127,10 @@ class Accelerator(Overlay):
             "Make it anew with `vitgen synth`.",
         )
 
-    def _allocate(self, name: str, size: int) -> Any:
-        try:
-            buffer = pynq.allocate((size,), dtype="u1", target=self.device)
-        except (MemoryError, RuntimeError, OSError) as error:
-            raise NoMemory(
-                f"{size} bytes for the buffer {name} could not be allocated: {error}.",
-                "Close other overlays and notebooks, or boot with a larger contiguous memory (cma=).",
-            ) from error
-        address = buffer.device_address
-        if address % ALIGNMENT:
-            buffer.freebuffer()
-            raise NoMemory(
-                f"The buffer {name} lies at {address:#x}.",
-                f"The accelerator needs multiples of {ALIGNMENT}: report this.",
-            )
-        return buffer
-
     def _free(self) -> None:
-        while self._buffers:
-            _, made = self._buffers.popitem()
-            for buffer in made:
-                buffer.freebuffer()
+        if self._buffers is not None:
+            self._buffers.free()
+            self._buffers = None
 
     def close(self) -> None:
         """Leave the device idle, free the buffers and let others in; the second call does nothing."""
@@ -233,9 +183,11 @@ class Accelerator(Overlay):
             raise AcceleratorError("The accelerator is closed.", "Open it again: Accelerator().")
         return self.ip
 
-    def _addresses(self, slot: int) -> dict[str, int]:
-        """Where the buffers of a run lie; ``slot`` chooses between those that there are two of."""
-        return {name: made[slot % len(made)].device_address for name, made in self._buffers.items()}
+    @property
+    def _memory(self) -> Buffers:
+        self._opened()
+        assert self._buffers is not None
+        return self._buffers
 
     def _begin(self, ip: VitTop, addresses: dict[str, int], instructions: int) -> None:
         """Start a run."""
@@ -263,7 +215,7 @@ class Accelerator(Overlay):
         self._opened()
         ended = ip.wait(self.timeout, polling=polling)
         status = ip.status
-        faults = self._faults(status)
+        faults = self.deployment.faults(status)
         if not ended:
             self._stale, self._under_way = True, False
             control = ip.control
@@ -286,17 +238,6 @@ class Accelerator(Overlay):
                 faults,
                 status,
             )
-
-    def _faults(self, status: int | None) -> list[str]:
-        """What a status word complains of."""
-        if status is None:
-            return []
-        bits = self.deployment["status"]
-        faults = ["the program is illegal"] if status >> bits["illegal"] & 1 else []
-        for index, entry in enumerate(self.deployment["buffers"]):
-            if status >> (bits["first_error"] + index) & 1:
-                faults.append(f"the memory answered an access to {entry['name']} with an error")
-        return faults
 
     def _settle(self) -> None:
         """Wait for a run that nobody wants any more, but not for ever."""
@@ -358,16 +299,16 @@ class Accelerator(Overlay):
         with self._exclusive() as ip, ThreadPoolExecutor(1) as pool:
             before = None
             for slot, packed in enumerate(self._packed(images, pool)):
-                self._fill(slot, packed)
+                self._memory.fill(slot, packed)
                 if before is not None:
                     self._finish(ip)
-                self._begin(ip, self._addresses(slot), self.deployment["instructions"])
+                self._begin(ip, self._memory.addresses(slot), self.deployment["instructions"])
                 if before is not None:
-                    yield self._read(before)
+                    yield self._memory.logits(before)
                 before = slot
             if before is not None:
                 self._finish(ip)
-                yield self._read(before)
+                yield self._memory.logits(before)
 
     def _packed(self, images: Iterator[Any], pool: ThreadPoolExecutor) -> Iterator[np.ndarray]:
         """Image buffers, made ready in a thread."""
@@ -378,22 +319,6 @@ class Accelerator(Overlay):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-    def _slot(self, name: str, slot: int) -> Any:
-        self._opened()
-        made = self._buffers[name]
-        return made[slot % len(made)]
-
-    def _fill(self, slot: int, packed: np.ndarray) -> None:
-        buffer = self._slot(IMAGE, slot)
-        buffer[:] = packed
-        buffer.flush()
-
-    def _read(self, slot: int) -> np.ndarray:
-        buffer = self._slot(OUTPUT, slot)
-        buffer.invalidate()
-        count = self.deployment["logits"]["classes"]
-        return np.array(buffer[: 2 * count]).view("<i2").astype(np.int64)
 
     # More about the device.
 
@@ -408,10 +333,10 @@ class Accelerator(Overlay):
         expected = np.frombuffer(self.deployment.load(golden["logits"]), dtype="<i2")
         image = np.frombuffer(self.deployment.load(golden["image"]), dtype=np.uint8)
         with self._exclusive() as ip:
-            self._fill(0, image)
-            self._begin(ip, self._addresses(0), self.deployment["instructions"])
+            self._memory.fill(0, image)
+            self._begin(ip, self._memory.addresses(0), self.deployment["instructions"])
             self._finish(ip)
-            found = self._read(0)
+            found = self._memory.logits(0)
         wrong = np.flatnonzero(found != expected)
         if wrong.size:
             first = int(wrong[0])
@@ -436,27 +361,15 @@ class Accelerator(Overlay):
         """
         packed = self._preprocessor.pack(image)
         with self._exclusive() as ip:
-            self._fill(0, packed)
-            program = bytes(self._slot(PROGRAM, 0))
-            buffer_of = self._step_buffer
+            self._memory.fill(0, packed)
+            memory = self._memory
 
             def run(address: int, instructions: int) -> None:
-                self._begin(ip, {**self._addresses(0), PROGRAM: address}, instructions)
+                self._begin(ip, {**memory.addresses(0), PROGRAM: address}, instructions)
                 self._finish(ip, polling=True)
 
-            steps = profile(ip, program, self.deployment, buffer_of, run)
-            return Profile(steps, self.deployment, self._predictions([self._read(0)]))
-
-    @contextmanager
-    def _step_buffer(self, content: bytes) -> Iterator[int]:
-        """A buffer with this content, for as long as the block lasts; its address."""
-        buffer = self._allocate("steps", len(content))
-        try:
-            buffer[:] = np.frombuffer(content, dtype=np.uint8)
-            buffer.flush()
-            yield buffer.device_address
-        finally:
-            buffer.freebuffer()
+            steps = profile(ip, memory.program(), self.deployment, memory.holding, run)
+            return Profile(steps, self.deployment, self._predictions([memory.logits(0)]))
 
     def status(self) -> dict[str, Any]:
         """How the device is: ``open``, ``idle``, ``control``, ``status``, ``faults``, ``cycles`` of
@@ -475,7 +388,7 @@ class Accelerator(Overlay):
                 "idle": ip.idle,
                 "control": ip.control,
                 "status": status,
-                "faults": self._faults(status),
+                "faults": self.deployment.faults(status),
                 "cycles": ip.cycles,
                 "interrupt": ip.has_interrupt,
             }

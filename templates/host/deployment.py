@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from .errors import WrongBitstream, WrongData
+from .errors import AcceleratorError, WrongBitstream, WrongData
 
 FORMAT = 1
 BITFILE_VARIABLE = "VITGEN_BITFILE"
 BITFILE = "vit_top.bit"
+
+TIMEOUT_VARIABLE = "VITGEN_TIMEOUT"
+LEAST_TIMEOUT = 5.0
+PATIENCE = 100
+"""A run may take this many times its estimated cycles."""
 
 _PACKAGE = Path(__file__).resolve().parent
 _AGAIN = "Build again, or install the package again."
@@ -58,6 +63,38 @@ class Deployment:
     def cycles(self) -> int:
         """Estimated clock cycles of an image."""
         return sum(layer["cycles"] for layer in self.record["layers"])
+
+    def timeout(self, given: float | None) -> float:
+        """Seconds that a run may take: ``given``, or those of the environment, or by the estimate.
+
+        Raises
+        ------
+        AcceleratorError : it is no number above 0.
+        """
+        if given is None and TIMEOUT_VARIABLE in os.environ:
+            try:
+                given = float(os.environ[TIMEOUT_VARIABLE])
+            except ValueError as error:
+                raise AcceleratorError(
+                    f"{TIMEOUT_VARIABLE} is {os.environ[TIMEOUT_VARIABLE]!r}.", "Set it to seconds."
+                ) from error
+        if given is not None:
+            if not given > 0:
+                raise AcceleratorError(f"A timeout of {given} seconds.", "Give more than 0.")
+            return given
+        estimate = self.cycles / self["clock_mhz"] * 1e-6
+        return max(LEAST_TIMEOUT, PATIENCE * estimate)
+
+    def faults(self, status: int | None) -> list[str]:
+        """What a status word complains of, a sentence for each bit; None complains of nothing."""
+        if status is None:
+            return []
+        bits = self["status"]
+        faults = ["the program is illegal"] if status >> bits["illegal"] & 1 else []
+        for index, entry in enumerate(self["buffers"]):
+            if status >> (bits["first_error"] + index) & 1:
+                faults.append(f"the memory answered an access to {entry['name']} with an error")
+        return faults
 
     def load(self, entry: dict[str, Any]) -> bytes:
         """A file of ``data/``, checked.
@@ -181,6 +218,4 @@ def _handoff_design(path: Path) -> str:
         raise WrongBitstream(
             f"The hardware handoff {path} is damaged: {error}.", "Copy it again."
         ) from error
-    raise WrongBitstream(
-        f"{path} names no block design.", "Use the .hwh file that Vivado wrote."
-    )
+    raise WrongBitstream(f"{path} names no block design.", "Use the .hwh file that Vivado wrote.")

@@ -128,9 +128,7 @@ def test_the_same_inputs_give_the_same_bytes(emitted, tmp_path):
     again = emit(graph, design_of(graph), tmp_path / "build")
 
     def files(one):
-        return {
-            p.relative_to(one.path): p.read_bytes() for p in one.path.rglob("*") if p.is_file()
-        }
+        return {p.relative_to(one.path): p.read_bytes() for p in one.path.rglob("*") if p.is_file()}
 
     assert files(built) == files(again)
 

@@ -35,7 +35,7 @@ class FakeDevice(pynq.Device):
     ----------
     runs : programs that were executed, encoded.
     downloads : bitstreams that were loaded.
-    open_buffers : sizes of the buffers that are allocated, by address.
+    buffers : those that are allocated, by address.
     behave : what a run does, a function of the device; by default it computes and ends.
     memory : bytes that can be allocated.
     contents : what is in the device's memory, by the address of the buffer; the driver's arrays are
@@ -97,7 +97,10 @@ class FakeDevice(pynq.Device):
         found = {"CTRL": 0, "GIER": 4, "IP_IER": 8, "IP_ISR": 12}
         for port in ports(self.built.engine):
             name = f"{port.name}_r" if port.name in VERILOG_WORDS else port.name
-            found |= {f"{name}_1": self.offsets[port.name], f"{name}_2": self.offsets[port.name] + 4}
+            found |= {
+                f"{name}_1": self.offsets[port.name],
+                f"{name}_2": self.offsets[port.name] + 4,
+            }
         found["instructions"] = self.offsets["instructions"]
         for name in ("status", "cycles") if self.counters else ():
             found[name] = self.offsets[name]

@@ -86,7 +86,9 @@ def test_images_are_made_ready_while_the_device_runs(driver, device, built):
     device.behave = behave
     with driver.Accelerator() as vit:
         pack = vit._preprocessor.pack
-        vit._preprocessor.pack = lambda image: (packed_while.append(running.is_set()), pack(image))[1]
+        vit._preprocessor.pack = lambda image: (packed_while.append(running.is_set()), pack(image))[
+            1
+        ]
         for _ in vit.predict_stream(iter(images(8))):
             given_while.append(running.is_set())
     assert packed_while[-4:] == [True] * 4

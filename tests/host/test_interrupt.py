@@ -114,7 +114,10 @@ def test_it_is_bound_in_the_loop_of_the_driver(driver, device, monkeypatch):
 
     monkeypatch.setattr("pynq.overlay.Interrupt", Bound)
     description = device.get_bitfile_metadata("").ip_dict["vit_top_0"]
-    description |= {"device": device, "interrupts": {"interrupt": {"fullpath": "vit_top_0/interrupt"}}}
+    description |= {
+        "device": device,
+        "interrupts": {"interrupt": {"fullpath": "vit_top_0/interrupt"}},
+    }
     made = ip.VitTop.create(description)
     assert loops == [(ip.interrupt_loop()._loop, "vit_top_0/interrupt")]
     assert made.has_interrupt
