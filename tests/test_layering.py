@@ -35,8 +35,9 @@ FLOORS: dict[str, tuple[int, str]] = {
 }
 MODEL_PACKAGES = {name for name, (_, group) in FLOORS.items() if group == "models"}
 TORCH = {"torch", "brevitas"}
-# Only inside functions: pynq exists on the board alone, the others are an extra or take long.
-LATE = {"pynq", "onnx", "onnxruntime", "qonnx", "hls4ml"}
+PYNQ = {"pynq", "pynqmetadata"}  # only in vitgen.host, which the others import inside functions
+# Only inside functions: an extra, or slow to import.
+LATE = {"onnx", "onnxruntime", "qonnx", "hls4ml"}
 # The tools and the reports above the models see only what lowering made of them.
 MAY_USE_MODELS = MODEL_PACKAGES | {"interop", "flow", "cli"}
 # What any module may take from the package itself, whose __init__ has run by then.
@@ -94,6 +95,8 @@ def fault(importer: str, found: Import) -> str | None:
     top, *rest = found.module.split(".")
     if top in TORCH and importer not in MODEL_PACKAGES:
         return f"{top} is for {', '.join(sorted(MODEL_PACKAGES))} only"
+    if top in PYNQ and importer != "host":
+        return f"{top} is for host only"
     if top in LATE and not found.late:
         return f"{top} is imported inside functions only"
     if top != "vitgen" or not rest or rest[0] in FROM_THE_ROOT:
@@ -106,6 +109,8 @@ def fault(importer: str, found: Import) -> str | None:
         if found.late or FLOORS[target][0] == 0:
             return None
         return "vitgen/__init__ imports the ground floor only, the rest inside functions"
+    if target == "host" and importer != "host" and not found.late:
+        return "host is imported inside functions only: it is there for pynq"
     (floor, group), (target_floor, target_group) = FLOORS[importer], FLOORS[target]
     if target in MODEL_PACKAGES and importer not in MAY_USE_MODELS:
         return f"{importer} must not know the models"
@@ -211,8 +216,10 @@ def test_a_circle_is_found():
         ("vitgen.csim.run", "from vitgen.models import vit"),
         ("vitgen.report.html", "from vitgen.lower import lower"),
         ("vitgen.report.html", "import brevitas"),
-        ("vitgen.host.driver", "import pynq"),
-        ("vitgen.host.driver", "class A:\n    from pynq import MMIO"),
+        ("vitgen.flow.run", "import pynq"),
+        ("vitgen.flow.run", "def f():\n    from pynqmetadata.frontends import Metadata"),
+        ("vitgen.flow.run", "from vitgen.host import open_device"),
+        ("vitgen.cli", "from vitgen import host"),
         ("vitgen.emit.plan", "from vitgen.csim import compile"),
         ("vitgen.emit.plan", "from vitgen.attic import thing"),
         ("vitgen", "from vitgen.flow import build"),
@@ -229,7 +236,8 @@ def test_the_check_finds(module, source):
         ("vitgen.ir.graph", "import numpy\nfrom .tensor import Tensor\nfrom vitgen.arith import codes"),
         ("vitgen.emit.plan", "from vitgen import __version__, VitgenError\nimport vitgen"),
         ("vitgen.lower.lower", "import torch\nfrom vitgen.quant import rows\nfrom vitgen.ir import Op"),
-        ("vitgen.host.driver", "def connect():\n    import pynq"),
+        ("vitgen.host.device", "import pynq\nfrom vitgen.csim.worker import Worker"),
+        ("vitgen.flow.run", "def f():\n    from vitgen.host import open_device"),
         ("vitgen.flow.build", "def f():\n    from vitgen.models import vit"),
         ("vitgen.report.html", "from vitgen.csim import results\nfrom vitgen.design import Engine"),
         ("vitgen", "from vitgen.errors import VitgenError\ndef f():\n    import vitgen.flow"),
@@ -253,7 +261,7 @@ def light_modules() -> list[str]:
 def test_importing_loads_nothing_heavy(module):
     script = (
         f"import json, sys, {module}; "
-        f"print(json.dumps(sorted(sys.modules.keys() & {TORCH | LATE!r})))"
+        f"print(json.dumps(sorted(sys.modules.keys() & {TORCH | PYNQ | LATE!r})))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

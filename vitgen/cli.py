@@ -164,6 +164,54 @@ def verify(
     _finish(report, directory, as_json)
 
 
+@app.command(name="run")
+def run_device(
+    directory: Directory,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(help="JPEG, PNG or .npy files; default: the golden input of the build."),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="csim: the emitted C++; rtl: the RTL made of it; board: a PYNQ board."),
+    ] = "csim",
+    images: Annotated[
+        int | None, typer.Option(help="So many of the test digits, with their labels.")
+    ] = None,
+    notebook: Annotated[
+        Path | None,
+        typer.Option(help="Run the build's notebook instead and write it here, with its outputs."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Classify pictures with the driver of a build, on the board or off it.
+
+    Results are compared with the integer reference, bit by bit.
+    """
+    from vitgen.flow.run import run, run_notebook
+    from vitgen.report.answers import show_answers
+
+    if notebook is not None:
+        if pictures or images is not None:
+            raise VitgenError("--notebook brings its own picture.", "Give --notebook alone.")
+        run_notebook(directory, device, notebook, console=console)
+        typer.echo(f"notebook: {notebook}")
+        return
+    result = run(directory, device, pictures or [], images=images, console=console)
+    if as_json:
+        _print_json(result)
+    else:
+        show_answers(result)
+    if result["mismatches"]:
+        wrong = next(answer for answer in result["images"] if not answer["equal"])
+        index, expected, got = wrong["first_wrong"]
+        raise FoundWrong(
+            f"{result['mismatches']} of {len(result['images'])} pictures differ from the reference; "
+            f"the first is {wrong['name']}: logit {index} is {got} instead of {expected}.",
+            "Run `vitgen verify` to find the op.",
+        )
+
+
 @app.command()
 def resources(directory: Directory, as_json: Json = False) -> None:
     """Count DSPs, LUTs, flip-flops and block RAMs of a build's RTL.

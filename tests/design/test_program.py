@@ -6,7 +6,7 @@ import pytest
 from tests.support.graphs import StemSizes, random_patches, tiny_vit_graph
 from tests.support.machine import Machine
 from vitgen.design.instance import engine_for
-from vitgen.design.isa import DONE_DEPTH, Source, decode, encode_program
+from vitgen.design.isa import DONE_DEPTH, Source, decode, decode_program, encode_program
 from vitgen.design.needs import needs_of
 from vitgen.design.packing import from_slots
 from vitgen.design.schedule import build_program
@@ -123,3 +123,14 @@ def test_no_completion_stream_can_fill(kind):
         for source in Source:
             assert issued[source] - collected[source] < DONE_DEPTH
     assert issued == collected, "STOP collects every completion"
+
+
+def test_a_program_in_memory_is_read_back():
+    graph = tiny_vit_graph(np.random.default_rng(7), **GRAPHS[0])
+    program = build_program(graph, engine_of(graph, SHAPES[0])).instructions
+    found = decode_program(encode_program(program) + bytes(64), len(program))
+    assert len(found) == len(program)
+    for index, (got, want) in enumerate(zip(found, program, strict=True)):
+        assert got.op == f"number {index}" and got.encode() == want.encode()
+        assert {n: v for n, v in got.fields.items() if v} == {n: v for n, v in want.fields.items() if v}
+        assert {s: n for s, n in got.waits.items() if n} == {s: n for s, n in want.waits.items() if n}

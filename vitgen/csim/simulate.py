@@ -1,7 +1,7 @@
 """The emitted accelerator as a callable: compiled with g++, run on the same memory image as a board."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,30 +19,66 @@ Int = NDArray[np.int64]
 BANKS = ("residual", "act", "prob", "key", "value")
 
 
-class Simulator:
-    """One accelerator with its banks, loaded from a compiled library.
+class Accelerator:
+    """The emitted accelerator with its banks, on memory that the caller holds.
 
     Parameters
     ----------
     library : shared library of the emitted C++ and its harness.
     engine : what it was compiled for.
+    """
+
+    def __init__(self, library: Path, engine: Engine) -> None:
+        self.library = Library(library)
+        pointer = ctypes.c_void_p
+        self._ports = ctypes.c_void_p * engine.weight_ports
+        self._run = self.library.function(
+            "vitgen_run",
+            [pointer, pointer, pointer, pointer, self._ports, pointer, ctypes.c_uint32],
+        )
+        size = ctypes.c_size_t
+        self._read_bank = self.library.function(
+            "vitgen_read_bank", [ctypes.c_int, ctypes.c_int, size, size, pointer]
+        )
+        self.engine = engine
+
+    def execute(self, addresses: Mapping[str, int], instructions: int) -> None:
+        """Run ``instructions`` instructions of a program.
+
+        Parameters
+        ----------
+        addresses : address in this process of every DRAM pointer, by the name of ``vit_top``'s
+            argument. Nothing keeps an access inside a buffer.
+
+        Raises
+        ------
+        SimulationFailed : deadlock, data left over, or a process failed.
+        """
+        fixed = (addresses[name] for name in ("program", "params", "image", "constants"))
+        weights = (addresses[f"weights_{port}"] for port in range(self.engine.weight_ports))
+        self._run(*fixed, self._ports(*weights), addresses["output"], instructions)
+
+    def bank(self, name: str, group: int, first: int, count: int) -> Int:
+        """Words of a bank as lanes, ``(count, group_lanes)``."""
+        bits = 16 if name == "residual" else self.engine.act_bits
+        word_bytes = -(-self.engine.group_lanes * bits // 8)
+        data = np.zeros((count, word_bytes), dtype=np.uint8)
+        self._read_bank(BANKS.index(name), group, first, count, data.ctypes.data)
+        return unpack_lanes(data, self.engine.group_lanes, bits)
+
+
+class Simulator(Accelerator):
+    """An accelerator with a program and its memory images.
+
+    Parameters
+    ----------
+    library, engine : as of :class:`Accelerator`.
     program : instructions and DRAM images.
     """
 
     def __init__(self, library: Path, engine: Engine, program: Program) -> None:
-        self._library = Library(library)
-        pointer = ctypes.c_void_p
-        ports = ctypes.c_void_p * engine.weight_ports
-        self._run = self._library.function(
-            "vitgen_run", [pointer, pointer, pointer, pointer, ports, pointer, ctypes.c_uint32]
-        )
-        size = ctypes.c_size_t
-        self._read_bank = self._library.function(
-            "vitgen_read_bank", [ctypes.c_int, ctypes.c_int, size, size, pointer]
-        )
-        self.engine = engine
+        super().__init__(library, engine)
         self.program = program
-        self._weights = ports(*(port.ctypes.data for port in program.weights))
         beats = -(-program.classes * 2 // BEAT_BYTES)
         self._output = np.zeros(beats * BEAT_BYTES, dtype=np.uint8)
 
@@ -54,26 +90,17 @@ class Simulator:
         SimulationFailed : deadlock, data left over, or a process failed.
         """
         chosen = self.program.instructions if instructions is None else instructions
-        code = np.frombuffer(encode_program(chosen), dtype=np.uint8)
-        self._run(
-            code.ctypes.data,
-            self.program.params.ctypes.data,
-            image.ctypes.data,
-            self.program.constants.ctypes.data,
-            self._weights,
-            self._output.ctypes.data,
-            len(chosen),
-        )
+        memory = {
+            "program": np.frombuffer(encode_program(chosen), dtype=np.uint8),
+            "params": self.program.params,
+            "image": image,
+            "constants": self.program.constants,
+            "output": self._output,
+        }
+        memory |= {f"weights_{port}": data for port, data in enumerate(self.program.weights)}
+        self.execute({name: data.ctypes.data for name, data in memory.items()}, len(chosen))
         return unpack_logits(self._output, self.program.classes)
 
     def predict(self, patches: Int) -> Int:
         """Logits of one image, ``(classes,)``, from its integer patches ``(tokens, features)``."""
         return self.run(self.program.pack_image(self.engine, patches))
-
-    def bank(self, name: str, group: int, first: int, count: int) -> Int:
-        """Words of a bank as lanes, ``(count, group_lanes)``."""
-        bits = 16 if name == "residual" else self.engine.act_bits
-        word_bytes = -(-self.engine.group_lanes * bits // 8)
-        data = np.zeros((count, word_bytes), dtype=np.uint8)
-        self._read_bank(BANKS.index(name), group, first, count, data.ctypes.data)
-        return unpack_lanes(data, self.engine.group_lanes, bits)

@@ -186,3 +186,14 @@ def decode(word: int) -> dict[str, int]:
 def encode_program(program: Iterable[Instruction]) -> bytes:
     """The program as little-endian bytes, 64 an instruction."""
     return b"".join(i.encode().to_bytes(INSTRUCTION_BITS // 8, "little") for i in program)
+
+
+def decode_program(data: bytes, count: int) -> list[Instruction]:
+    """The first ``count`` instructions of a program in memory; their ops are named by their place."""
+    size = INSTRUCTION_BITS // 8
+    found = []
+    for index in range(count):
+        fields = decode(int.from_bytes(data[index * size : (index + 1) * size], "little"))
+        waits = {source: fields.pop(f"wait_{source.name.lower()}") for source in Source}
+        found.append(Instruction(f"number {index}", fields, waits))
+    return found

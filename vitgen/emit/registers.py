@@ -65,10 +65,25 @@ def place(arguments: Iterable[tuple[str, int]], first: int = FIRST_ARGUMENT) -> 
     return found
 
 
+VERILOG_WORDS = frozenset(("input", "output", "program"))
+"""Words of Verilog that an argument may be named by: Vitis HLS appends ``_r`` to them."""
+
+
+def vitis_name(argument: str) -> str:
+    """An argument's name in what Vitis HLS and Vivado write."""
+    return f"{argument}_r" if argument in VERILOG_WORDS else argument
+
+
+def word_names(register: Register) -> list[str]:
+    """Names of a register's words in a hand-off file: of two words, the low one ends with ``_1``."""
+    name = vitis_name(register.name)
+    return [name] if register.words == 1 else [f"{name}_{i + 1}" for i in range(register.words)]
+
+
 def argument_registers(engine: Engine) -> list[Register]:
     """Arguments of ``vit_top``: its DRAM pointers and the number of instructions.
 
-    Names are those of the C++; a header of Vitis appends ``_r`` to those that are Verilog's words.
+    Names are those of the C++, see :func:`vitis_name`.
     """
     pointers = [(port.name, POINTER_BITS) for port in wiring.ports(engine)]
     return place([*pointers, (wiring.INSTRUCTIONS, INSTRUCTIONS_BITS)])

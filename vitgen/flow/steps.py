@@ -39,11 +39,9 @@ from vitgen.reference.execute import predict
 from vitgen.report.html import render_html
 from vitgen.report.layers import completions
 from vitgen.report.summary import summarize
-from vitgen.rtl.build import build_simulation
+from vitgen.rtl.build import build_simulation, core_of_build, stitched_core
 from vitgen.rtl.emit import emit_accelerator
-from vitgen.rtl.modules import process_modules, support_files
 from vitgen.rtl.simulate import Memory, Simulation
-from vitgen.rtl.stitch import Core, stitch
 
 CSIM = "verification/csim.json"
 RTL = "verification/rtl.json"
@@ -199,26 +197,16 @@ class Build:
             "verify_csim", ("lower", "design", "emit", "pack"), produce, images=len(batch)
         )
 
-    def _core(self) -> Core:
-        """The core as it is stitched of the emitted C++; what is slow about it is cached."""
-        hls = sorted((self.directory.path / "hls").iterdir())
-        texts = {file.name: file.read_text() for file in hls}
-        return stitch(self.design.engine, process_modules(self.design.engine, texts))
-
     def emit_rtl(self) -> None:
         """Write the SystemVerilog of the accelerator."""
 
         def produce() -> Mapping[str, bytes]:
             with self._doing("making RTL of the emitted C++"):
-                return emit_accelerator(self.design.engine, self._core()).under("rtl").files
+                engine = self.design.engine
+                core = stitched_core(engine, self.directory.path)
+                return emit_accelerator(engine, core).under("rtl").files
 
         self.directory.step("rtl", ("design", "emit"), produce)
-
-    def _core_on_disk(self) -> Core:
-        """The core of ``rtl/``."""
-        files = {file.name: file.read_text() for file in (self.directory.path / "rtl").iterdir()}
-        core = self._core()
-        return Core({name: files[name] for name in (*core.files, *support_files())}, core.ports)
 
     def verify_rtl(self, images: int | None) -> None:
         """Simulate the core of ``rtl/``; record what was compared and the cycles."""
@@ -231,7 +219,8 @@ class Build:
                 from_disk(self.program, self.directory.path / "data"),
             )
             with self._doing("compiling a simulation of the RTL"):
-                simulation = build_simulation(engine, core=self._core_on_disk())
+                core = core_of_build(engine, self.directory.path)
+                simulation = build_simulation(engine, core=core)
             result, runs = Result(), []
             memory = Memory.of(board, self.design.clock_mhz)
             with (
@@ -261,7 +250,8 @@ class Build:
         program = from_disk(self.program, self.directory.path / "data")
         memory = Memory.of(boards.load(self.design.board), self.design.clock_mhz)
         with self._doing("compiling and running a simulation with waveforms"):
-            built = build_simulation(engine, core=self._core_on_disk(), waveforms=True)
+            core = core_of_build(engine, self.directory.path)
+            built = build_simulation(engine, core=core, waveforms=True)
             waveform.write(built, engine, program, memory, self._images(1)[0].astype(np.int64))
 
     def count_resources(self) -> None:

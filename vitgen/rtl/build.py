@@ -98,3 +98,28 @@ def build_simulation(
     if waveforms:
         options += ["--trace-vcd"]
     return verilator.build(files, top=CORE, options=options, cache=cache)
+
+
+def stitched_core(engine: Engine, build: Path) -> Core:
+    """The core of a build directory, made of its ``hls/``; what is slow about it is cached."""
+    texts = {file.name: file.read_text() for file in sorted((build / "hls").iterdir())}
+    return stitch(engine, process_modules(engine, texts))
+
+
+def core_of_build(engine: Engine, build: Path) -> Core:
+    """The core of a build directory as it lies in its ``rtl/``.
+
+    Raises
+    ------
+    VitgenError : ``rtl/`` is not there, or not whole.
+    """
+    core = stitched_core(engine, build)
+    try:
+        files = {
+            name: (build / "rtl" / name).read_text() for name in (*core.files, *support_files())
+        }
+    except FileNotFoundError as error:
+        raise VitgenError(
+            f"{error.filename} is missing.", "Run `vitgen verify DIR --level rtl` to make the RTL."
+        ) from None
+    return Core(files, core.ports)

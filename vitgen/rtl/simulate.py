@@ -127,8 +127,8 @@ class Run:
         }
 
 
-class Simulation:
-    """A simulated core with its banks: a :class:`vitgen.csim.compare.Device`.
+class SimulatedCore:
+    """A simulated core with its banks, on memory that the caller sends.
 
     It runs in a process of its own; leave it by ``with`` or :meth:`close`.
 
@@ -136,7 +136,6 @@ class Simulation:
     ----------
     program_file : what :func:`vitgen.rtl.build.build_simulation` returned.
     engine : what it was built for.
-    program : instructions and DRAM images.
     memory : the DRAM.
     stall : percent of the cycles in which a port of the core is held back at random.
     seed : of the stalls, and of what registers and memories hold at first.
@@ -149,7 +148,6 @@ class Simulation:
         self,
         program_file: Path,
         engine: Engine,
-        program: Program,
         *,
         memory: Memory | None = None,
         stall: int = 0,
@@ -158,13 +156,11 @@ class Simulation:
         waveform: Path | None = None,
         window: tuple[int, int] = (1, 0),
     ) -> None:
-        self.engine, self.program = engine, program
-        self.last: Run | None = None
-        self._output = -(-program.classes * 2 // BEAT_BYTES) * BEAT_BYTES
+        self.engine = engine
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close
         self._child = subprocess.Popen(
             [program_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            cwd=waveform,
+            cwd=waveform, start_new_session=True,
         )  # fmt: skip
         dram = memory or Memory()
         settings = (
@@ -172,12 +168,6 @@ class Simulation:
             dram.all_bytes, stall, seed, patience, *window,
         )  # fmt: skip
         self._say(f"settings {' '.join(map(str, settings))}")
-        self._put("params", program.params.tobytes())
-        self._put("constants", program.constants.tobytes())
-        ports = engine.weight_ports
-        for port, weights in enumerate(program.weights):
-            self._put(f"weights_{port}", weights.tobytes())
-        assert len(program.weights) == ports
 
     # -- the child
 
@@ -189,7 +179,8 @@ class Simulation:
         except BrokenPipeError as broken:
             raise RuntimeError(self._epitaph()) from broken
 
-    def _put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> None:
+        """Contents of a DRAM region, by the name of ``vit_top``'s argument; it ends with them."""
         self._say(f"memory {name} {len(data)}", data)
 
     def _answer(self) -> bytes:
@@ -205,8 +196,13 @@ class Simulation:
         said = self._errors.read().decode(errors="replace")[-4000:].strip()
         return f"The RTL simulation ended with {code}.\n{said}".rstrip()
 
+    def kill(self) -> None:
+        """Ends the child, whatever it does."""
+        self._child.kill()
+        self.close()
+
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child when its run is over; kills it after five seconds."""
         if self._child.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._child.stdin.close()
@@ -232,7 +228,48 @@ class Simulation:
             self._child.kill()
         self.close()
 
-    # -- the device
+    def execute(self, instructions: int, output_bytes: int) -> tuple[dict[str, Any], Bytes]:
+        """Run so many instructions of the program; its record, and the output region.
+
+        The record is the harness's own: ``cycles``, ``deadlock``, ``fault``, ``held`` and more. Of
+        a read beyond a region come zeros, a write beyond the output is dropped; ``fault`` names them.
+        The output region begins with what was :meth:`put` there, if that has its size.
+        """
+        self._say(f"run {instructions} {output_bytes}")
+        record: dict[str, Any] = json.loads(self._answer())
+        return record, np.frombuffer(self._answer(), dtype=np.uint8)
+
+    def bank(self, name: str, group: int, first: int, count: int) -> Int:
+        """Words of a bank as lanes, ``(count, group_lanes)``."""
+        bits = 16 if name == "residual" else self.engine.act_bits
+        word_bytes = -(-self.engine.group_lanes * bits // 8)
+        self._say(f"bank {name} {group} {first} {count} {word_bytes}")
+        data = np.frombuffer(self._answer(), dtype=np.uint8).reshape(count, word_bytes)
+        return unpack_lanes(data, self.engine.group_lanes, bits)
+
+
+class Simulation(SimulatedCore):
+    """A simulated core with a program: a :class:`vitgen.csim.compare.Device`.
+
+    Parameters
+    ----------
+    program : instructions and DRAM images.
+    program_file, engine, settings : as of :class:`SimulatedCore`.
+    """
+
+    def __init__(
+        self, program_file: Path, engine: Engine, program: Program, **settings: Any
+    ) -> None:
+        super().__init__(program_file, engine, **settings)
+        self.program = program
+        self.last: Run | None = None
+        self._output = -(-program.classes * 2 // BEAT_BYTES) * BEAT_BYTES
+        self.put("params", program.params.tobytes())
+        self.put("constants", program.constants.tobytes())
+        ports = engine.weight_ports
+        for port, weights in enumerate(program.weights):
+            self.put(f"weights_{port}", weights.tobytes())
+        assert len(program.weights) == ports
 
     def run(self, image: Bytes, instructions: Sequence[Instruction] | None = None) -> Int:
         """Execute the program (or ``instructions``) on a packed image; returns the logits.
@@ -244,26 +281,16 @@ class Simulation:
         SimulationFailed : deadlock, words left over, or an address beyond a DRAM region.
         """
         chosen = self.program.instructions if instructions is None else instructions
-        self._put("program", encode_program(chosen))
-        self._put("image", image.tobytes())
-        self._say(f"run {len(chosen)} {self._output}")
-        record = json.loads(self._answer())
-        output = np.frombuffer(self._answer(), dtype=np.uint8)
-        _refuse(record, chosen)
+        self.put("program", encode_program(chosen))
+        self.put("image", image.tobytes())
+        record, output = self.execute(len(chosen), self._output)
+        refuse(record, chosen)
         self.last = Run(record["cycles"], _moments(record, chosen), record["most"])
         return unpack_logits(output, self.program.classes)
 
     def predict(self, patches: Int) -> Int:
         """Logits of one image, ``(classes,)``, from its integer patches ``(tokens, features)``."""
         return self.run(self.program.pack_image(self.engine, patches))
-
-    def bank(self, name: str, group: int, first: int, count: int) -> Int:
-        """Words of a bank as lanes, ``(count, group_lanes)``."""
-        bits = 16 if name == "residual" else self.engine.act_bits
-        word_bytes = -(-self.engine.group_lanes * bits // 8)
-        self._say(f"bank {name} {group} {first} {count} {word_bytes}")
-        data = np.frombuffer(self._answer(), dtype=np.uint8).reshape(count, word_bytes)
-        return unpack_lanes(data, self.engine.group_lanes, bits)
 
 
 def _moments(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> tuple[Moment, ...]:
@@ -304,8 +331,13 @@ def _withheld(instruction: Instruction) -> list[str]:
     return []
 
 
-def _refuse(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> None:
-    """Raise what went wrong in a run."""
+def refuse(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> None:
+    """Raise what went wrong in a run of :meth:`SimulatedCore.execute`.
+
+    Raises
+    ------
+    SimulationFailed : an address beyond its region, a deadlock, or words left in the streams.
+    """
     if record["fault"]:
         raise SimulationFailed(f"An address beyond its DRAM region: {record['fault']}.")
     if record["deadlock"]:
