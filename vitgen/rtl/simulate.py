@@ -143,6 +143,9 @@ class Simulation:
     patience : cycles without any transfer that are a deadlock.
     waveform : ``core.vcd`` is written into this directory, if the simulation was built for it.
     window : first and last cycle of the waveform, in every run.
+    storm : percent of the cycles in which an end of a FIFO is held back at random, between 0 and 99;
+        FIFOs differ, some are left alone. For a simulation that was built for storms, as ``depths``.
+    depths : words that the FIFOs of a stream hold, by its name, up to four times the netlist's.
     """
 
     def __init__(
@@ -157,8 +160,11 @@ class Simulation:
         patience: int = PATIENCE,
         waveform: Path | None = None,
         window: tuple[int, int] = (1, 0),
+        storm: int = 0,
+        depths: Mapping[str, int] | None = None,
     ) -> None:
         self.engine, self.program = engine, program
+        self._weather = f" in a storm of {storm} %, seed {seed}" if storm else ""
         self.last: Run | None = None
         self._output = -(-program.classes * 2 // BEAT_BYTES) * BEAT_BYTES
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close
@@ -169,9 +175,11 @@ class Simulation:
         dram = memory or Memory()
         settings = (
             dram.latency, dram.outstanding, dram.burst, dram.port_bytes,
-            dram.all_bytes, stall, seed, patience, *window,
+            dram.all_bytes, stall, seed, patience, *window, storm,
         )  # fmt: skip
         self._say(f"settings {' '.join(map(str, settings))}")
+        for stream, words in (depths or {}).items():
+            self._say(f"places {stream} {words}")
         self._put("params", program.params.tobytes())
         self._put("constants", program.constants.tobytes())
         ports = engine.weight_ports
@@ -241,7 +249,8 @@ class Simulation:
 
         Raises
         ------
-        SimulationFailed : deadlock, words left over, or an address beyond a DRAM region.
+        SimulationFailed : deadlock, words left over, or an address beyond a DRAM region; names the
+            seed of a storm.
         """
         chosen = self.program.instructions if instructions is None else instructions
         self._put("program", encode_program(chosen))
@@ -249,7 +258,7 @@ class Simulation:
         self._say(f"run {len(chosen)} {self._output}")
         record = json.loads(self._answer())
         output = np.frombuffer(self._answer(), dtype=np.uint8)
-        _refuse(record, chosen)
+        _refuse(record, chosen, self._weather)
         self.last = Run(record["cycles"], _moments(record, chosen), record["most"])
         return unpack_logits(output, self.program.classes)
 
@@ -304,20 +313,20 @@ def _withheld(instruction: Instruction) -> list[str]:
     return []
 
 
-def _refuse(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> None:
+def _refuse(record: Mapping[str, Any], chosen: Sequence[Instruction], weather: str) -> None:
     """Raise what went wrong in a run."""
     if record["fault"]:
-        raise SimulationFailed(f"An address beyond its DRAM region: {record['fault']}.")
+        raise SimulationFailed(f"An address beyond its DRAM region{weather}: {record['fault']}.")
     if record["deadlock"]:
-        raise SimulationFailed(_deadlock(record, chosen))
+        raise SimulationFailed(_deadlock(record, chosen, weather))
     if record["held"]:
         held = ", ".join(f"{name}: {count}" for name, count in _folded(record["held"]).items())
-        raise SimulationFailed(f"Words are left in the streams at the end: {held}.")
+        raise SimulationFailed(f"Words are left in the streams at the end{weather}: {held}.")
 
 
-def _deadlock(record: Mapping[str, Any], chosen: Sequence[Instruction]) -> str:
+def _deadlock(record: Mapping[str, Any], chosen: Sequence[Instruction], weather: str) -> str:
     read = len(record["program"]) // INSTRUCTION_BEATS
-    lines = [f"Deadlock: no word has moved since cycle {record['last_move']}; "]
+    lines = [f"Deadlock{weather}: no word has moved since cycle {record['last_move']}; "]
     if read:
         last = chosen[read - 1]
         lines[0] += f"dispatch is at instruction {read - 1} of {len(chosen)} "
