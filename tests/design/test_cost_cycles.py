@@ -13,19 +13,12 @@ from tests.support.deit_steps import SIZES, deit_steps
 from tests.support.graphs import tiny_vit_graph
 from vitgen import boards
 from vitgen.design.cost import Workload, estimate, estimate_program, instruction_cycles
-from vitgen.design.cost_cycles import (
-    SCALE_LATENCY,
-    Road,
-    array_cycles,
-    norm_cycles,
-    product_times,
-    root_cycles,
-    sub_words,
-)
+from vitgen.design.cost_cycles import Road, array_cycles, norm_cycles, product_times
 from vitgen.design.cost_timeline import schedule
 from vitgen.design.cost_work import Control, Norm, Product, tasks_of_program
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import Opcode, Route, RowSource
+from vitgen.design.latencies import SCALE_LATENCY, root_cycles, sub_words
 from vitgen.design.needs import needs_of
 from vitgen.design.schedule import build_program
 from vitgen.design.steps import fuse

@@ -7,6 +7,7 @@ from typing import Any
 
 import vitgen
 from vitgen.design import isa, netlist
+from vitgen.design.depths import BURST_BEATS
 from vitgen.design.engine import (
     ACCUMULATOR_BITS,
     BEAT_BITS,
@@ -14,7 +15,7 @@ from vitgen.design.engine import (
     POT_CODE_BITS,
     Engine,
 )
-from vitgen.design.netlist import BURST_BEATS, READ_BURSTS, WRITE_BURSTS
+from vitgen.design.netlist import READ_BURSTS, WRITE_BURSTS
 from vitgen.emit import wiring
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render

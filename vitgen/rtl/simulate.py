@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vitgen.boards import Board
 from vitgen.csim.loader import SimulationFailed
 from vitgen.design import netlist
+from vitgen.design.depths import BURST_BEATS
 from vitgen.design.engine import Engine
 from vitgen.design.isa import (
     INSTRUCTION_BEATS,
@@ -26,7 +27,7 @@ from vitgen.design.isa import (
     Route,
     encode_program,
 )
-from vitgen.design.netlist import BURST_BEATS, READ_BURSTS
+from vitgen.design.netlist import READ_BURSTS
 from vitgen.design.packing import BEAT_BYTES, unpack_lanes, unpack_logits
 from vitgen.design.program import Program
 from vitgen.emit.wiring import DONE_STREAMS
