@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import textwrap
 from itertools import groupby
 from typing import Any
 
@@ -105,7 +106,7 @@ def _stream_groups(engine: Engine) -> list[dict[str, Any]]:
     """Streams in order, neighbours with the same reason for their depth under one comment."""
     return [
         {
-            "why": why[0].upper() + why[1:],
+            "why": textwrap.wrap(f"{why}.", width=94, break_on_hyphens=False),
             "streams": [
                 {
                     "name": stream.name,
