@@ -111,9 +111,16 @@ ONE_PER_TILE = _rate((1, "of the token tile in work"), (1, "of the next"))
 
 
 def drained_rows(engine: Engine) -> Bound:
-    """Rows between the array and the requantizer, which takes several beats for each."""
-    turned = -(-ARRAY_LATENCY // sub_words(engine, engine.requant_lanes))
-    return Bound(Guard.RATE, (*HAND_OVER.terms, (turned, "rows requantized while the array turns")))
+    """Rows between the array and the requantizer, which takes several beats for each.
+
+    The array in C++ begins no other instruction before the rows of the last tile have left.
+    """
+    sub = sub_words(engine, engine.requant_lanes)
+    turned = (-(-ARRAY_LATENCY // sub), "rows requantized while the array turns")
+    if engine.array != "hls" or sub == 1:
+        return _rate(*HAND_OVER.terms, turned)
+    left = -(-engine.max_tile_rows * (sub - 1) // sub)
+    return _rate(*HAND_OVER.terms, turned, (left, "that are left when the last of a tile leaves"))
 
 
 def _tile(words: int, what: str, cycles: int, sub: int) -> Bound:
