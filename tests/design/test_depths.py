@@ -29,10 +29,9 @@ def test_by_hand():
     assert found["norm_words"] == 50 + 4
     # Four cycles between two tiles, a row requantized every two.
     assert found["sums"] == 1 + 1 + 2
-    # In C++ the array has 3 DSP rows of 2 weights and 3 of powers of two; half of them are left.
-    assert depths(replace(make("a", "hls"), requant_lanes=5))["sums"] == 1 + 1 + 4
-    narrow = replace(make("a", "hls"), group_lanes=6, requant_lanes=3)
-    assert depths(narrow)["sums"] == 1 + 1 + 2 + 5
+    # In C++ the last of 5 x 2 + 1 rows leaves in the beat in which the fourth has been requantized.
+    assert depths(replace(make("d", "hls"), requant_lanes=3))["sums"] == 1 + 1 + 4
+    assert depths(make("d", "hls"))["sums"] == 1 + 1 + 2 + 8
     assert found["turned_rows"] == 70 and found["weight_words"] == engine.weight_fifo
     assert found["acts"] == found["requant_act"] == found["gelu_act"] == 2
     assert found["feed_done"] == 14 + 1 + 1
