@@ -175,7 +175,7 @@ def product_times(engine: Engine, product: Product, road: Road) -> ProductTimes:
     tile = float(max(product.k + gap, floor))
     after = 0
     if engine.array == "hls":
-        after = product.tile_rows * sub_words(engine, engine.requant_lanes)
+        after = product.tile_rows  # those that wait for the requantizer have a place in its FIFO
     if product.source is not RowSource.WEIGHTS:
         return ProductTimes(tile, gap, floor, 0.0, 0.0, after)
     word = word_cycles(engine, product, road)
