@@ -32,6 +32,8 @@ def test_by_hand():
     # In C++ the last of 5 x 2 + 1 rows leaves in the beat in which the fourth has been requantized.
     assert depths(replace(make("d", "hls"), requant_lanes=3))["sums"] == 1 + 1 + 4
     assert depths(make("d", "hls"))["sums"] == 1 + 1 + 2 + 8
+    # 33 x 3 rows are more than LUT RAM holds at once, 5 x 3 + 1 are not.
+    assert found["requant_residual"] == 32 and depths(make("d"))["requant_residual"] == 18
     assert found["turned_rows"] == 70 and found["weight_words"] == engine.weight_fifo
     assert found["acts"] == found["requant_act"] == found["gelu_act"] == 2
     assert found["feed_done"] == 14 + 1 + 1

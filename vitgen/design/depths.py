@@ -5,6 +5,7 @@ kind            guards     depth
 ==============  =========  ======================================================================
 hand over       rate       cycles from a word's entry to its place being free again
 drained rows    rate       the same, and the rows that the requantizer takes while the array turns
+residual rows   rate       the same as the first, and a tile, as far as LUT RAM holds it
 commands        rate       instructions under way in the stages before a process, and the next one
 completions     deadlock   what the scheduler's waits leave uncollected, and what is dealt meanwhile
 bursts          rate       a DRAM burst that is read and one that arrives
@@ -45,6 +46,9 @@ RAM_OFFER_CYCLES = 2  # the first of these where the words are in block RAM
 
 STAGES = ("fetched", "multiplied", "requantized")
 """What happens to an instruction before its last process writes it: one of each can be under way."""
+
+LUTRAM_WORDS = 32
+"""Words that LUT RAM holds at the price of one."""
 
 BLOCK_ROW = 512
 """Words by which a block RAM of full width grows."""
@@ -121,6 +125,12 @@ def drained_rows(engine: Engine) -> Bound:
         return _rate(*HAND_OVER.terms, turned)
     left = -(-engine.max_tile_rows * (sub - 1) // sub)
     return _rate(*HAND_OVER.terms, turned, (left, "that are left when the last of a tile leaves"))
+
+
+def residual_rows(engine: Engine) -> Bound:
+    """Rows on their way to the residual bank, which may still be loaded when they come."""
+    held = min(engine.max_tile_rows, LUTRAM_WORDS - HAND_OVER.depth)
+    return _rate(*HAND_OVER.terms, (held, "rows of a tile that come while the bank is loaded"))
 
 
 def _tile(words: int, what: str, cycles: int, sub: int) -> Bound:

@@ -149,7 +149,7 @@ def streams(engine: Engine) -> list[Stream]:
         Stream("requant_value", "tagged_act", group, pace),
         Stream("requant_gelu", "tagged_post", group, pace),
         Stream("requant_softmax", "post_word", group, pace),
-        Stream("requant_residual", "tagged_post", group, pace),
+        Stream("requant_residual", "tagged_post", group, depths.residual_rows(engine)),
         Stream("requant_store", "post_word", group, pace),
         Stream("gelu_act", "tagged_act", group, pace),
         Stream("scores", "post_word", group, depths.scores(engine)),
