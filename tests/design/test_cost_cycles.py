@@ -150,9 +150,7 @@ def test_norm_against_a_simulation(features, slots, lanes, extra):
     """The buffer is made for a token tile of ``features + extra`` words."""
     engine = replace(deit_engine("t", norm_lanes=lanes), max_features=features + extra)
     sub, depth = sub_words(engine, lanes), norm_words(engine).depth
-    simulated = simulate_norm(
-        features, slots, sub, engine.group_lanes, root_cycles(engine), depth
-    )
+    simulated = simulate_norm(features, slots, sub, engine.group_lanes, root_cycles(engine), depth)
     modelled = norm_cycles(engine, Norm(features, slots)) - SCALE_LATENCY
     # With a full buffer the sums lag the scaling by a word, which the formula leaves out.
     assert simulated - slots * (sub + 1) <= modelled <= simulated

@@ -65,7 +65,9 @@ def test_what_guards_against_deadlock_has_another_way_beside_it():
             ends.setdefault(argument.removesuffix("[]"), []).append(process.function)
 
     def reaches(start, goal, without):
-        ways = [(name, pair[1]) for name, pair in ends.items() if len(pair) == 2 and pair[0] == start]
+        ways = [
+            (name, pair[1]) for name, pair in ends.items() if len(pair) == 2 and pair[0] == start
+        ]
         return any(
             name != without and (end == goal or reaches(end, goal, without)) for name, end in ways
         )

@@ -183,9 +183,10 @@ def _cycles(built: Path, engine: Engine, depths: dict[str, int]) -> tuple[int, M
 
 
 def _depths(engine: Engine, most: Mapping[str, int]) -> dict[str, int]:
-    """Of the FIFOs of the core."""
-    inside = {name.split()[0] for name in most}
-    return {s.name: s.depth for s in streams(engine) if s.name in inside}
+    """Of the core's FIFOs; a stream per DRAM port has a number behind its name."""
+    table = {stream.name: stream.depth for stream in streams(engine)}
+    names = {name.split()[0] for name in most}
+    return {name: table[re.sub(r"_\d+$", "", name)] for name in names}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

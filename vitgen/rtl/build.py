@@ -27,7 +27,8 @@ public_flat_rd -module "stream_fifo" -var "out_rdy"
 public_flat_rd -module "process_ram" -var "memory"
 """
 _STORM = "".join(
-    f'public_flat_rw -module "stream_fifo" -var "{name}"\n' for name in ("places", "chance", "state")
+    f'public_flat_rw -module "stream_fifo" -var "{name}"\n'
+    for name in ("places", "chance", "state")
 )
 
 
@@ -49,9 +50,7 @@ def require_tools() -> None:
     find_compiler()
 
 
-def harness(
-    engine: Engine, core: Core, hierarchical: bool, storm: bool = False
-) -> dict[str, str]:
+def harness(engine: Engine, core: Core, hierarchical: bool, storm: bool = False) -> dict[str, str]:
     """``harness.cpp`` and ``core.vlt``, to be compiled beside the files of a core."""
     readers = []
     for port in core.ports:

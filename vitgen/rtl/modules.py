@@ -138,6 +138,8 @@ def support_files(storm: bool = False) -> dict[str, str]:
     place = templates_dir() / "rtl"
     found = {name: (place / name).read_text() for name in ("stream_fifo.sv", "process_ram.sv")}
     if storm:
-        found["stream_fifo.sv"] = found["stream_fifo.sv"].replace("stream_fifo #", "plain_fifo #", 1)
+        found["stream_fifo.sv"] = found["stream_fifo.sv"].replace(
+            "stream_fifo #", "plain_fifo #", 1
+        )
         found["stream_storm.sv"] = (place / "stream_storm.sv").read_text()
     return found
