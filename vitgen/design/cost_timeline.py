@@ -112,7 +112,7 @@ class _Machine:
         self.residual_free = 0.0
         self.turn_free = 0.0
         self.norm_free = 0.0
-        self.exp_end = self.scale_end = 0.0
+        self.exp_taken = self.scale_end = 0.0  # last score taken, last term scaled
         self.starts: list[float] = []
         self.finish = 0.0
         self.where = dict.fromkeys(("products", "drain", "results", "fetch"), 0.0)
@@ -243,8 +243,10 @@ class _Machine:
             end += self.road.latency + STORE_LATENCY
         elif work.route is Route.RESIDUAL:
             end += RESIDUAL_LATENCY
-            # Increments queue behind a load of the stream: a short queue stops the array.
+            # Increments queue behind a load of the stream: a full queue stops the array.
+            queue = depths.residual_rows(self.engine).depth - depths.HAND_OVER.depth
             first = start + times.tile - times.gap
+            first += queue * sub_words(self.engine, self.engine.requant_lanes)
             late = max(0.0, self.residual_free - first)
             end += late
             self.results_free += late
@@ -267,16 +269,19 @@ class _Machine:
         terms_room = (depths.terms(self.engine).depth - work.limit) * sub
         reciprocal = reciprocal_cycles(self.engine)
         per_slot = (busy - times.after) / work.slots
+        # The last tile of a slot holds rows of no key; they leave behind the last score.
+        none = work.row_tiles * work.tile_rows - work.limit
+        left = times.floor - none * sub_words(self.engine, self.engine.requant_lanes)
         late = 0.0
         for slot in range(work.slots):
-            arrived = start + (slot + 1) * per_slot + late - times.gap + times.floor
+            arrived = start + (slot + 1) * per_slot + late - times.gap + max(0, left)
             arrived += REQUANT_LATENCY
-            maxed = max(arrived, self.exp_end - min(scores_room, words))
+            maxed = max(arrived, self.exp_taken - min(scores_room, words))
             late += maxed - arrived
-            begins = max(maxed, self.exp_end)
-            ends = max(begins + words, self.scale_end - min(terms_room, words))
-            self.exp_end = ends + EXP_LATENCY
-            self.scale_end = max(self.exp_end + reciprocal, self.scale_end) + words
+            taken = max(maxed, self.exp_taken) + words
+            self.exp_taken = max(taken, self.scale_end - min(terms_room, words))
+            summed = self.exp_taken + EXP_LATENCY
+            self.scale_end = max(summed + reciprocal, self.scale_end) + words
         self.results_free += late
         return self.scale_end + SCALE_LATENCY, late
 
