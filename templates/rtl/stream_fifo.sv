@@ -1,11 +1,13 @@
 // FIFO of exactly DEPTH words, ready/valid on both sides.
 //
 // Rate: one word per cycle in and out. Latency: a word that enters an empty FIFO is offered in the
-// next cycle, and where the words are in block RAM (DEPTH > 64) in the cycle after that. No path from
+// next cycle, and where the words are in block RAM (DEPTH > LUTRAM_DEPTH, whose default the cost model
+// knows) in the cycle after that. No path from
 // one side to the other, but for DEPTH 1: its one place is free again while its word is taken.
 module stream_fifo #(
     parameter int WIDTH = 1,
-    parameter int DEPTH = 2
+    parameter int DEPTH = 2,
+    parameter int LUTRAM_DEPTH = 64
 ) (
     input wire clk,
     input wire rst,
@@ -19,7 +21,6 @@ module stream_fifo #(
     output wire empty
 );
   localparam int COUNT_BITS = $clog2(DEPTH + 1);
-  localparam int LUTRAM_DEPTH = 64;  // the cost model draws the same line
   localparam [COUNT_BITS-1:0] FULL = COUNT_BITS'(DEPTH);
 
   wire entering = in_vld && in_rdy;

@@ -13,19 +13,13 @@ from tests.support.deit_steps import SIZES, deit_steps
 from tests.support.graphs import tiny_vit_graph
 from vitgen import boards
 from vitgen.design.cost import Workload, estimate, estimate_program, instruction_cycles
-from vitgen.design.cost_cycles import (
-    SCALE_LATENCY,
-    Road,
-    array_cycles,
-    norm_cycles,
-    product_times,
-    root_cycles,
-    sub_words,
-)
+from vitgen.design.cost_cycles import Road, array_cycles, norm_cycles, product_times
 from vitgen.design.cost_timeline import schedule
 from vitgen.design.cost_work import Control, Norm, Product, tasks_of_program
+from vitgen.design.depths import norm_words
 from vitgen.design.instance import engine_for
 from vitgen.design.isa import Opcode, Route, RowSource
+from vitgen.design.latencies import SCALE_LATENCY, root_cycles, sub_words
 from vitgen.design.needs import needs_of
 from vitgen.design.schedule import build_program
 from vitgen.design.steps import fuse
@@ -128,18 +122,21 @@ def test_weights_against_a_simulation(slots, word, fifo):
     assert modelled == pytest.approx(simulated, rel=0.03, abs=row_tiles * times.gap)
 
 
-def simulate_norm(features, slots, sub, root):
-    """Two stages, beat by beat, with a buffer of one token tile between them."""
-    beats = stored = summed = scaled = busy_sum = busy_scale = 0
+def simulate_norm(features, slots, sub, lanes, root, depth):
+    """Two stages, beat by beat, with a buffer of ``depth`` words between them; the first one has no
+    time for words while it works out the variances of a tile, lane by lane."""
+    beats = stored = summed = scaled = busy_sum = busy_scale = pause = 0
     ready = [math.inf] * slots
     while scaled < slots * features:
         beats += 1
-        if summed < slots * features and (busy_sum or stored < features):
+        if pause:
+            pause -= 1
+        elif summed < slots * features and (busy_sum or stored < depth):
             busy_sum += 1
             if busy_sum == sub:
                 busy_sum, summed, stored = 0, summed + 1, stored + 1
                 if summed % features == 0:
-                    ready[summed // features - 1] = beats + root
+                    ready[summed // features - 1], pause = beats + root, lanes
         if scaled < summed and beats > ready[scaled // features]:
             busy_scale += 1
             if busy_scale == sub:
@@ -147,11 +144,13 @@ def simulate_norm(features, slots, sub, root):
     return beats
 
 
+@pytest.mark.parametrize("extra", [0, 40, 512])
 @pytest.mark.parametrize(("features", "slots", "lanes"), [(192, 3, 33), (64, 5, 11), (8, 2, 3)])
-def test_norm_against_a_simulation(features, slots, lanes):
-    engine = deit_engine("t", norm_lanes=lanes)
-    sub = sub_words(engine, lanes)
-    simulated = simulate_norm(features, slots, sub, root_cycles(engine))
+def test_norm_against_a_simulation(features, slots, lanes, extra):
+    """The buffer is made for a token tile of ``features + extra`` words."""
+    engine = replace(deit_engine("t", norm_lanes=lanes), max_features=features + extra)
+    sub, depth = sub_words(engine, lanes), norm_words(engine).depth
+    simulated = simulate_norm(features, slots, sub, engine.group_lanes, root_cycles(engine), depth)
     modelled = norm_cycles(engine, Norm(features, slots)) - SCALE_LATENCY
     # With a full buffer the sums lag the scaling by a word, which the formula leaves out.
     assert simulated - slots * (sub + 1) <= modelled <= simulated

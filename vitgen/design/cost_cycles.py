@@ -1,36 +1,36 @@
 """Cycles of one instruction: the formulas that the timeline and the search share.
 
-The latencies below were read off simulated RTL of the open road: instructions of vit_digits and of
-DeiT-T, each alone and overlapped. They matter where instructions are short. A test compares both
-levels with the RTL again.
+A test compares both levels with simulated RTL of the open road.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitgen.boards import Board
+from vitgen.design import depths
 from vitgen.design.cost_work import Load, Norm, Product, TokenCount, Work, work_of
 from vitgen.design.engine import BEAT_BITS, MULTIPLIERS_PER_DSP, Engine, turn_gap
 from vitgen.design.isa import Route, RowSource, Source
+from vitgen.design.latencies import (
+    ARRAY_LATENCY,
+    AWAIT_CYCLES,
+    COMMAND_LATENCY,
+    DEAL_CYCLES,
+    EXP_LATENCY,
+    GELU_LATENCY,
+    OPERAND_DEAL_CYCLES,
+    REQUANT_LATENCY,
+    RESIDUAL_LATENCY,
+    SCALE_LATENCY,
+    STORE_LATENCY,
+    TURN_LATENCY,
+    WEIGHT_LATENCY,
+    WRITE_LATENCY,
+    reciprocal_cycles,
+    root_cycles,
+    sub_words,
+)
 from vitgen.errors import DoesNotFit
-
-DEAL_CYCLES = 10  # from an instruction read to its commands dealt
-NEXT_CYCLES = 5  # from there to the next instruction read
-AWAIT_CYCLES = 10  # from a completion to the commands that waited for it, less its place among them
-COMMAND_LATENCY = 4  # from a command dealt to the first bank read of its process
-ARRAY_LATENCY = 4  # from a word read to its product in the accumulator
-WEIGHT_LATENCY = 3  # from a beat of weights to the array
-OPERAND_DEAL_CYCLES = 3  # more where keys or values are the rows
-TURN_LATENCY = 11  # from the command of value_turn to its first row at the array, less its reads
-REQUANT_LATENCY = 6  # from a drained row to the requantized word
-WRITE_LATENCY = 3  # from a word to its completion
-RESIDUAL_LATENCY = 3  # more where it is added to the residual stream
-GELU_LATENCY = 9
-EXP_LATENCY = 6
-DIVIDER_STAGES = 12  # the lanes of a group pass one after the other
-ROOT_STAGES = 18  # of the variance, its root and the reciprocal
-SCALE_LATENCY = 2
-STORE_LATENCY = 3  # besides the memory's
 
 BEAT_BYTES = BEAT_BITS // 8
 
@@ -101,22 +101,6 @@ class Breakdown:
     def busy(self) -> float:
         """Cycles in which the array belongs to this instruction."""
         return self.ideal + self.drain + self.results + self.fetch
-
-
-def sub_words(engine: Engine, lanes: int) -> int:
-    """Beats that a unit of ``lanes`` lanes spends on a word."""
-    return engine.group_lanes // lanes
-
-
-def reciprocal_cycles(engine: Engine) -> int:
-    """Cycles from the sums of a token tile's terms to their reciprocals."""
-    return engine.group_lanes + DIVIDER_STAGES
-
-
-def root_cycles(engine: Engine) -> int:
-    """Cycles from a token tile's last residual word to its reciprocal roots: the lanes pass one
-    after the other, first for their variances, then through the pipeline of the root."""
-    return 2 * engine.group_lanes + ROOT_STAGES
 
 
 def drain_gap(engine: Engine, product: Product) -> int:
@@ -191,7 +175,7 @@ def product_times(engine: Engine, product: Product, road: Road) -> ProductTimes:
     tile = float(max(product.k + gap, floor))
     after = 0
     if engine.array == "hls":
-        after = product.tile_rows * sub_words(engine, engine.requant_lanes)
+        after = product.tile_rows  # those that wait for the requantizer have a place in its FIFO
     if product.source is not RowSource.WEIGHTS:
         return ProductTimes(tile, gap, floor, 0.0, 0.0, after)
     word = word_cycles(engine, product, road)
@@ -249,13 +233,23 @@ def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdow
 
 
 def norm_cycles(engine: Engine, norm: Norm) -> float:
-    """Cycles from the first residual word to the last result.
+    """Cycles from the first residual word to the last result."""
+    return float(norm_ends(engine, norm)[1] + SCALE_LATENCY)
 
-    The buffer between the sums and the scaling holds one token tile, so that the sums of the next
-    follow its scaling word by word.
+
+def norm_ends(engine: Engine, norm: Norm) -> tuple[int, int]:
+    """Cycles from the first residual word to the last one, and to the last one scaled.
+
+    While a token tile waits for its roots, words of the next are summed as far as the FIFO has room;
+    the others follow the scaling word by word.
     """
-    words = norm.features * sub_words(engine, engine.norm_lanes)
-    return float(words + norm.slots * (root_cycles(engine) + words) + SCALE_LATENCY)
+    sub = sub_words(engine, engine.norm_lanes)
+    words = norm.features * sub
+    room = (depths.norm_words(engine).depth - norm.features) * sub
+    root = root_cycles(engine)
+    period = words + max(engine.group_lanes, root - min(room, words))
+    summed = words + (norm.slots - 1) * period
+    return summed, summed + root + words
 
 
 def load_beats(engine: Engine, load: Load) -> int:

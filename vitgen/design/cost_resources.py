@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from vitgen.boards.board import Resources as Available
 from vitgen.design.cost_memory import Memory, bram18, lutram_luts, memories
-from vitgen.design.engine import BEAT_BITS, BURST_DEPTH, Engine
+from vitgen.design.depths import BURST_BEATS
+from vitgen.design.engine import BEAT_BITS, Engine
 from vitgen.design.netlist import READ_BURSTS, pointers
 
 
@@ -298,7 +299,7 @@ def _turn_items(engine: Engine) -> list[Item]:
 def _dma_items(engine: Engine) -> list[Item]:
     """Masters; those that read have more words under way than LUT RAM takes."""
     readers = sum(not pointer.written for pointer in pointers()) - 1 + engine.weight_ports
-    words = BURST_DEPTH // 2 * READ_BURSTS
+    words = BURST_BEATS * READ_BURSTS
     masters = Item(
         "shell.masters", readers, 0, round(DMA.lut * readers), round(DMA.ff * readers),
         readers * bram18(BEAT_BITS, words),

@@ -8,7 +8,22 @@ netlist gives them; where one is full, the unit before it stands still.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vitgen.design import depths
 from vitgen.design.cost_cycles import (
+    ProductTimes,
+    Road,
+    array_cycles,
+    await_cycles,
+    load_beats,
+    norm_ends,
+    product_times,
+    turn_cycles,
+)
+from vitgen.design.cost_work import Load, Norm, Product, Task, writer_of
+from vitgen.design.depths import COMMAND_DEPTH
+from vitgen.design.engine import Engine
+from vitgen.design.isa import INSTRUCTION_BEATS, Route, RowSource, Source
+from vitgen.design.latencies import (
     ARRAY_LATENCY,
     COMMAND_LATENCY,
     DEAL_CYCLES,
@@ -22,20 +37,9 @@ from vitgen.design.cost_cycles import (
     TURN_LATENCY,
     WEIGHT_LATENCY,
     WRITE_LATENCY,
-    ProductTimes,
-    Road,
-    array_cycles,
-    await_cycles,
-    load_beats,
-    product_times,
     reciprocal_cycles,
-    root_cycles,
     sub_words,
-    turn_cycles,
 )
-from vitgen.design.cost_work import Load, Norm, Product, Task, writer_of
-from vitgen.design.engine import COMMAND_DEPTH, Engine
-from vitgen.design.isa import INSTRUCTION_BEATS, Route, RowSource, Source
 
 WAIT_CAUSE = {
     Source.ACT_WRITE: "activations",
@@ -108,7 +112,7 @@ class _Machine:
         self.residual_free = 0.0
         self.turn_free = 0.0
         self.norm_free = 0.0
-        self.exp_end = self.scale_end = 0.0
+        self.exp_taken = self.scale_end = 0.0  # last score taken, last term scaled
         self.starts: list[float] = []
         self.finish = 0.0
         self.where = dict.fromkeys(("products", "drain", "results", "fetch"), 0.0)
@@ -159,13 +163,7 @@ class _Machine:
     def norm(self, work: Norm, ready: float) -> tuple[float, float]:
         _, dealt = self.deal(ready)
         start = max(dealt + COMMAND_LATENCY, self.residual_free, self.norm_free)
-        words = work.features * sub_words(self.engine, self.engine.norm_lanes)
-        root = root_cycles(self.engine)
-        summed = scaled = start
-        for _ in range(work.slots):
-            # One token tile waits between the sums and the scaling: full, it holds the sums back.
-            summed = max(summed + words, scaled)
-            scaled = max(summed + root, scaled) + words
+        summed, scaled = (start + cycles for cycles in norm_ends(self.engine, work))
         self.residual_free = summed
         self.norm_free = scaled
         end = scaled + SCALE_LATENCY + WRITE_LATENCY
@@ -245,8 +243,10 @@ class _Machine:
             end += self.road.latency + STORE_LATENCY
         elif work.route is Route.RESIDUAL:
             end += RESIDUAL_LATENCY
-            # Increments queue behind a load of the stream: a short queue stops the array.
+            # Increments queue behind a load of the stream: a full queue stops the array.
+            queue = depths.residual_rows(self.engine).depth - depths.HAND_OVER.depth
             first = start + times.tile - times.gap
+            first += queue * sub_words(self.engine, self.engine.requant_lanes)
             late = max(0.0, self.residual_free - first)
             end += late
             self.results_free += late
@@ -259,20 +259,29 @@ class _Machine:
     ) -> tuple[float, float]:
         """Last probability, and cycles by which the stages hold up the array.
 
-        Maximum, terms and scaling each take a slot's keys in turn; between two of them lies one slot
-        of words, so a stage ends no earlier than the stage behind it ended the slot before.
+        Maximum, terms and scaling each take a slot's keys in turn. The FIFO between two of them holds
+        one slot of words and a little more, so a stage ends a slot by that little before the stage
+        behind it ends the slot before, at the earliest.
         """
-        words = work.limit * sub_words(self.engine, self.engine.softmax_lanes)
+        sub = sub_words(self.engine, self.engine.softmax_lanes)
+        words = work.limit * sub
+        scores_room = (depths.scores(self.engine).depth - work.limit) * sub
+        terms_room = (depths.terms(self.engine).depth - work.limit) * sub
         reciprocal = reciprocal_cycles(self.engine)
         per_slot = (busy - times.after) / work.slots
+        # The last tile of a slot holds rows of no key; they leave behind the last score.
+        none = work.row_tiles * work.tile_rows - work.limit
+        left = times.floor - none * sub_words(self.engine, self.engine.requant_lanes)
         late = 0.0
         for slot in range(work.slots):
-            arrived = start + (slot + 1) * per_slot + late - times.gap + times.floor
+            arrived = start + (slot + 1) * per_slot + late - times.gap + max(0, left)
             arrived += REQUANT_LATENCY
-            maxed = max(arrived, self.exp_end)
+            maxed = max(arrived, self.exp_taken - min(scores_room, words))
             late += maxed - arrived
-            self.exp_end = max(maxed, self.exp_end, self.scale_end - words) + words + EXP_LATENCY
-            self.scale_end = max(self.exp_end + reciprocal, self.scale_end) + words
+            taken = max(maxed, self.exp_taken) + words
+            self.exp_taken = max(taken, self.scale_end - min(terms_room, words))
+            summed = self.exp_taken + EXP_LATENCY
+            self.scale_end = max(summed + reciprocal, self.scale_end) + words
         self.results_free += late
         return self.scale_end + SCALE_LATENCY, late
 

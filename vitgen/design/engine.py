@@ -27,9 +27,6 @@ POST_BITS = 16  # requantized words on their way to softmax, GELU and the residu
 POT_CODE_BITS = 4
 BEAT_BITS = 128  # one DRAM beat
 MAX_WORD_BITS = 1024  # ap_int's default limit
-COMMAND_DEPTH = 4  # commands that can wait in front of a process
-WORD_DEPTH = 4  # words between two processes that keep pace: one in flight each way, doubled
-BURST_DEPTH = 32  # two bursts of 16 beats
 
 
 BANKS = ("residual", "act", "prob", "key", "value")

@@ -9,10 +9,10 @@ plain ``name`` passes the whole array (or the single one).
 from dataclasses import dataclass
 from enum import Enum
 
-from vitgen.design.engine import BURST_DEPTH, COMMAND_DEPTH, WORD_DEPTH, Engine
-from vitgen.design.isa import DONE_DEPTH
+from vitgen.design import depths
+from vitgen.design.depths import Bound
+from vitgen.design.engine import Engine
 
-BURST_BEATS = 16
 READ_BURSTS = 8
 WRITE_BURSTS = 4
 """DRAM bursts of a port that can be on their way: 128 beats cover a latency of 100 cycles."""
@@ -34,16 +34,24 @@ class Stream:
     ----------
     name : C++ identifier.
     type : C++ type of its values.
-    depth : values that it holds.
     per : whether it is one stream or an array of them.
-    why : the bound behind the depth.
+    bound : its computed depth.
     """
 
     name: str
     type: str
-    depth: int
     per: Per
-    why: str
+    bound: Bound
+
+    @property
+    def depth(self) -> int:
+        """Values that it holds."""
+        return self.bound.depth
+
+    @property
+    def why(self) -> str:
+        """The bound in words and numbers."""
+        return self.bound.why
 
 
 @dataclass(frozen=True)
@@ -107,61 +115,54 @@ _DONE = {
 def streams(engine: Engine) -> list[Stream]:
     """Every stream of the accelerator."""
     one, group, port = Per.ACCELERATOR, Per.GROUP, Per.PORT
-    pace = "both ends move one word per beat"
-    burst = "two DRAM bursts of 16 beats"
-    few = "commands issued ahead of their data"
+    pace, commands, tile = depths.HAND_OVER, depths.COMMANDS, depths.ONE_PER_TILE
     found = []
     for per, names in _COMMANDS.items():
         for name in names:
             kind = _COMMAND_TYPES.get(name, f"{name}_command")
-            found.append(Stream(f"{name}_command", kind, COMMAND_DEPTH, per, few))
+            found.append(Stream(f"{name}_command", kind, per, commands))
     for per, names in _DONE.items():
         for name in names:
-            found.append(Stream(f"{name}_done", "done_t", DONE_DEPTH, per,
-                                "the scheduler's waits keep fewer uncollected"))
+            found.append(Stream(f"{name}_done", "done_t", per, depths.COMPLETIONS))
     for name, per in (("program", one), ("param", one), ("image", one), ("constant", one),
                       ("weight", port)):
-        found.append(Stream(f"{name}_request", "dma_request", COMMAND_DEPTH, per, few))
-        found.append(Stream(f"{name}_beats", "beat_t", BURST_DEPTH, per, burst))
+        asked = depths.RUN_REQUESTS if name == "program" else commands
+        found.append(Stream(f"{name}_request", "dma_request", per, asked))
+        found.append(Stream(f"{name}_beats", "beat_t", per, depths.BURSTS))
     found += [
-        Stream("output_request", "dma_request", COMMAND_DEPTH, one, few),
-        Stream("output_beats", "beat_t", BURST_DEPTH, one, burst),
-        Stream("weight_words", "row_word", engine.weight_fifo, one,
-               "words fetched ahead while a tile is replayed for its other token tiles"),
-        Stream("weight_rows", "row_word", WORD_DEPTH, one, pace),
-        Stream("key_rows", "row_word", WORD_DEPTH, one, pace),
-        Stream("turned_rows", "row_word", engine.max_tokens, one,
-               "the values of the next head, transposed while this head is replayed"),
-        Stream("value_rows", "row_word", WORD_DEPTH, one, pace),
-        Stream("rows", "row_word", WORD_DEPTH, group, pace),
-        Stream("gemm_params", "param", WORD_DEPTH, group, pace),
-        Stream("norm_params", "param", WORD_DEPTH, group, pace),
-        Stream("load_act", "tagged_act", WORD_DEPTH, group, pace),
-        Stream("load_residual", "tagged_post", WORD_DEPTH, group, pace),
-        Stream("acts", "act_word", WORD_DEPTH, group, pace),
-        Stream("sums", "acc_word", 2 * WORD_DEPTH, group, "rows that drain while one is requantized"),
-        Stream("requant_act", "tagged_act", WORD_DEPTH, group, pace),
-        Stream("requant_key", "tagged_act", WORD_DEPTH, group, pace),
-        Stream("requant_value", "tagged_act", WORD_DEPTH, group, pace),
-        Stream("requant_gelu", "tagged_post", WORD_DEPTH, group, pace),
-        Stream("requant_softmax", "post_word", WORD_DEPTH, group, pace),
-        Stream("requant_residual", "tagged_post", WORD_DEPTH, group, pace),
-        Stream("requant_store", "post_word", WORD_DEPTH, group, pace),
-        Stream("gelu_act", "tagged_act", WORD_DEPTH, group, pace),
-        Stream("scores", "post_word", engine.max_tokens, group,
-               "all keys of a token tile wait for their maximum"),
-        Stream("score_max", "post_word", 2, group, "one word per token tile"),
-        Stream("terms", "term_word", engine.max_tokens, group,
-               "all keys of a token tile wait for their sum"),
-        Stream("term_sum", "sum_word", 2, group, "one word per token tile"),
-        Stream("reciprocals", "sum_word", 2, group, "one word per token tile"),
-        Stream("probs", "act_word", WORD_DEPTH, group, pace),
-        Stream("residual_norm", "post_word", WORD_DEPTH, group, pace),
-        Stream("norm_words", "post_word", engine.max_features, group,
-               "all features of a token tile wait for their variance"),
-        Stream("norm_stats", "norm_stats_word", 2, group, "one word per token tile"),
-        Stream("norm_roots", "norm_root_word", 2, group, "one word per token tile"),
-        Stream("norm_act", "tagged_act", WORD_DEPTH, group, pace),
+        Stream("output_request", "dma_request", one, commands),
+        Stream("output_beats", "beat_t", one, depths.BURSTS),
+        Stream("weight_words", "row_word", one, depths.weight_words(engine)),
+        Stream("weight_rows", "row_word", one, pace),
+        Stream("key_rows", "row_word", one, pace),
+        Stream("turned_rows", "row_word", one, depths.turned_rows(engine)),
+        Stream("value_rows", "row_word", one, pace),
+        Stream("rows", "row_word", group, pace),
+        Stream("gemm_params", "param", group, pace),
+        Stream("norm_params", "param", group, pace),
+        Stream("load_act", "tagged_act", group, pace),
+        Stream("load_residual", "tagged_post", group, pace),
+        Stream("acts", "act_word", group, pace),
+        Stream("sums", "acc_word", group, depths.drained_rows(engine)),
+        Stream("requant_act", "tagged_act", group, pace),
+        Stream("requant_key", "tagged_act", group, pace),
+        Stream("requant_value", "tagged_act", group, pace),
+        Stream("requant_gelu", "tagged_post", group, pace),
+        Stream("requant_softmax", "post_word", group, pace),
+        Stream("requant_residual", "tagged_post", group, depths.residual_rows(engine)),
+        Stream("requant_store", "post_word", group, pace),
+        Stream("gelu_act", "tagged_act", group, pace),
+        Stream("scores", "post_word", group, depths.scores(engine)),
+        Stream("score_max", "post_word", group, tile),
+        Stream("terms", "term_word", group, depths.terms(engine)),
+        Stream("term_sum", "sum_word", group, tile),
+        Stream("reciprocals", "sum_word", group, tile),
+        Stream("probs", "act_word", group, pace),
+        Stream("residual_norm", "post_word", group, pace),
+        Stream("norm_words", "post_word", group, depths.norm_words(engine)),
+        Stream("norm_stats", "norm_stats_word", group, tile),
+        Stream("norm_roots", "norm_root_word", group, tile),
+        Stream("norm_act", "tagged_act", group, pace),
     ]
     return found
 

@@ -8,16 +8,11 @@ the timeline decides among the best.
 from dataclasses import dataclass, replace
 
 from vitgen.design.cost_cycles import (
-    ARRAY_LATENCY,
-    COMMAND_LATENCY,
-    REQUANT_LATENCY,
-    WRITE_LATENCY,
     Road,
     array_cycles,
     load_beats,
     norm_cycles,
     product_times,
-    sub_words,
     turn_cycles,
 )
 from vitgen.design.cost_resources import Cost, array_k, grid_cost
@@ -40,6 +35,13 @@ from vitgen.design.engine import (
     turn_gap,
 )
 from vitgen.design.instance import engine_for
+from vitgen.design.latencies import (
+    ARRAY_LATENCY,
+    COMMAND_LATENCY,
+    REQUANT_LATENCY,
+    WRITE_LATENCY,
+    sub_words,
+)
 from vitgen.design.needs import Needs
 
 MAX_SLOTS = 16

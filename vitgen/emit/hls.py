@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import textwrap
 from itertools import groupby
 from typing import Any
 
 import vitgen
 from vitgen.design import isa, netlist
+from vitgen.design.depths import BURST_BEATS
 from vitgen.design.engine import (
     ACCUMULATOR_BITS,
     BEAT_BITS,
@@ -14,7 +16,7 @@ from vitgen.design.engine import (
     POT_CODE_BITS,
     Engine,
 )
-from vitgen.design.netlist import BURST_BEATS, READ_BURSTS, WRITE_BURSTS
+from vitgen.design.netlist import READ_BURSTS, WRITE_BURSTS
 from vitgen.emit import wiring
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render
@@ -104,7 +106,7 @@ def _stream_groups(engine: Engine) -> list[dict[str, Any]]:
     """Streams in order, neighbours with the same reason for their depth under one comment."""
     return [
         {
-            "why": why[0].upper() + why[1:],
+            "why": textwrap.wrap(f"{why}.", width=94, break_on_hyphens=False),
             "streams": [
                 {
                     "name": stream.name,

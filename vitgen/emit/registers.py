@@ -70,7 +70,7 @@ VERILOG_WORDS = frozenset(("input", "output", "program"))
 
 
 def vitis_name(argument: str) -> str:
-    """An argument's name in what Vitis HLS and Vivado write."""
+    """The name that Vitis HLS gives an argument, which is the one that Vivado writes."""
     return f"{argument}_r" if argument in VERILOG_WORDS else argument
 
 
@@ -155,15 +155,6 @@ _CONTROL = (
     ),
 )  # fmt: skip
 
-# Of the words of Verilog and SystemVerilog, those that name buffers of vit_top.
-_VERILOG_WORDS = frozenset({"program", "output"})
-
-
-def vitis_name(argument: str) -> str:
-    """The name that Vitis HLS gives an argument: words of Verilog get ``_r``."""
-    return f"{argument}_r" if argument in _VERILOG_WORDS else argument
-
-
 def catalogue(engine: Engine) -> list[Word]:
     """Every word of the open road's slave under the names that Vitis HLS gives them in an IP.
 
@@ -172,13 +163,10 @@ def catalogue(engine: Engine) -> list[Word]:
     """
     found = list(_CONTROL)
     for register in argument_registers(engine):
-        name, what = vitis_name(register.name), f"Argument {register.name}"
-        if register.words == 1:
-            found.append(Word(name, register.offset, _RW, what))
-            continue
-        for part in range(register.words):
-            text = f"{what}, word {part + 1}"
-            found.append(Word(f"{name}_{part + 1}", register.offset + 4 * part, _RW, text))
+        what = f"Argument {register.name}"
+        for part, name in enumerate(word_names(register)):
+            text = what if register.words == 1 else f"{what}, word {part + 1}"
+            found.append(Word(name, register.offset + 4 * part, _RW, text))
     status, cycles = status_registers(engine)
     found.append(Word(status.name, status.offset, _RO, "How the run went"))
     found.append(Word(cycles.name, cycles.offset, _RO, "Clock cycles of the run"))

@@ -9,7 +9,8 @@ from vitgen.csim.loader import SimulationFailed
 from vitgen.design.engine import Engine
 from vitgen.design.isa import decode_program
 from vitgen.host.backend import Buffer, Outcome, Sent
-from vitgen.rtl.simulate import Memory, SimulatedCore, refuse
+from vitgen.rtl.record import refuse
+from vitgen.rtl.simulate import Memory, SimulatedCore
 
 _FAULT = re.compile(r"(\w+): beat \d+ is (?:read|written), beyond")
 

@@ -6,11 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 from vitgen.design.cost import Estimate
-from vitgen.design.cost_cycles import Road, breakdown, product_times, result_beats, sub_words
+from vitgen.design.cost_cycles import Road, breakdown, product_times, result_beats
 from vitgen.design.cost_traffic import traffic
 from vitgen.design.cost_work import Control, Load, Norm, Product, Task
 from vitgen.design.engine import Engine
 from vitgen.design.isa import Route, RowSource
+from vitgen.design.latencies import sub_words
 
 PROGRAM = "program"
 _SOURCE_KIND = {

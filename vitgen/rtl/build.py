@@ -26,6 +26,10 @@ public_flat_rd -module "stream_fifo" -var "out_vld"
 public_flat_rd -module "stream_fifo" -var "out_rdy"
 public_flat_rd -module "process_ram" -var "memory"
 """
+_STORM = "".join(
+    f'public_flat_rw -module "stream_fifo" -var "{name}"\n'
+    for name in ("places", "chance", "state")
+)
 
 
 def require_tools() -> None:
@@ -46,7 +50,7 @@ def require_tools() -> None:
     find_compiler()
 
 
-def harness(engine: Engine, core: Core, hierarchical: bool) -> dict[str, str]:
+def harness(engine: Engine, core: Core, hierarchical: bool, storm: bool = False) -> dict[str, str]:
     """``harness.cpp`` and ``core.vlt``, to be compiled beside the files of a core."""
     readers = []
     for port in core.ports:
@@ -61,7 +65,7 @@ def harness(engine: Engine, core: Core, hierarchical: bool) -> dict[str, str]:
     }
     text = render("rtl/harness.cpp.j2", values, design_digest(engine), "c++").decode()
     blocks = f'hier_block -module "{GROUP}"\n' if hierarchical else ""
-    return {"harness.cpp": text, "core.vlt": _VISIBLE + blocks}
+    return {"harness.cpp": text, "core.vlt": _VISIBLE + (_STORM if storm else "") + blocks}
 
 
 def build_simulation(
@@ -70,6 +74,7 @@ def build_simulation(
     *,
     core: Core | None = None,
     waveforms: bool = False,
+    storm: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Generate, stitch and compile the RTL of an engine; cached by content.
@@ -79,6 +84,7 @@ def build_simulation(
     modules : in the place of those of the engine's C++.
     core : in the place of the stitched one; it may bring FIFO and memory of its own.
     waveforms : whether runs can write ``core.vcd``.
+    storm : whether runs can hold back streams at random or change the depths of FIFOs.
     cache : directory of results.
 
     Returns
@@ -93,7 +99,8 @@ def build_simulation(
     if core is None:
         core = stitch(engine, modules or process_modules(engine, cache=cache))
     hierarchical = engine.groups > 1 and not waveforms
-    files = {**support_files(), **core.files, **harness(engine, core, hierarchical)}
+    own = harness(engine, core, hierarchical, storm)
+    files = {**support_files(storm), **core.files, **own}
     options = ["--hierarchical"] if hierarchical else []
     if waveforms:
         options += ["--trace-vcd"]

@@ -128,7 +128,18 @@ def process_modules(
     return found
 
 
-def support_files() -> dict[str, str]:
-    """Modules that every core needs, by file name: streams' FIFOs and memories."""
+def support_files(storm: bool = False) -> dict[str, str]:
+    """Modules that every core needs, by file name: streams' FIFOs and memories.
+
+    Parameters
+    ----------
+    storm : FIFOs that can be held back at random and given other depths, for simulation alone.
+    """
     place = templates_dir() / "rtl"
-    return {name: (place / name).read_text() for name in ("stream_fifo.sv", "process_ram.sv")}
+    found = {name: (place / name).read_text() for name in ("stream_fifo.sv", "process_ram.sv")}
+    if storm:
+        found["stream_fifo.sv"] = found["stream_fifo.sv"].replace(
+            "stream_fifo #", "plain_fifo #", 1
+        )
+        found["stream_storm.sv"] = (place / "stream_storm.sv").read_text()
+    return found

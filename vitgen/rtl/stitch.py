@@ -5,6 +5,7 @@ stays outside: requests leave and beats arrive through ports.
 """
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -186,6 +187,7 @@ class _Stitcher:
             scope.port(net, self.widths[stream.name], not sends)
             if scope is self.core:
                 self.outside.append(Port(net, self.widths[stream.name], not sends))
+        scope.body += [f"  // {line}" for line in textwrap.wrap(f"{stream.why}.", width=94)]
         scope.instance(
             f"stream_fifo #(.WIDTH({self.widths[stream.name]}), .DEPTH({stream.depth}))",
             f"{element}_fifo",
