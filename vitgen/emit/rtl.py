@@ -29,6 +29,11 @@ def carry_bits(max_k: int) -> int:
     return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
 
 
+def pot_sum_bits(max_k: int, act_bits: int) -> int:
+    """Signed bits of a power-of-two accumulator, whose weights are at most 64."""
+    return max(16, (64 * max_k << (act_bits - 1)).bit_length() + 1)
+
+
 def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
     """The files of the multiplier array of one token group, for ``rtl/``.
 
@@ -63,6 +68,7 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
         "chains": chains,
         "max_k": max_k,
         "carry_bits": carry_bits(max_k),
+        "pot_sum_bits": pot_sum_bits(max_k, engine.act_bits),
     }
     design = design_digest(engine)
     files = {name: render(f"rtl/{name}.j2", values, design, "verilog") for name in ARRAY_FILES}
