@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vitgen.boards.board import Resources as Available
+from vitgen.design.array import carry_bits, longest_k
 from vitgen.design.cost_memory import Memory, bram18, lutram_luts, memories
-from vitgen.design.engine import BEAT_BITS, BURST_DEPTH, Engine
+from vitgen.design.engine import BEAT_BITS, BURST_DEPTH, Engine, drain_chains
 from vitgen.design.netlist import READ_BURSTS, pointers
 
 
@@ -46,7 +47,6 @@ class Unit:
 MAC_CELL = Cost(1, 19, 8)
 CARRY_CHOICE = 0.69
 POT_CELL = Cost(0, 49.3, 46.6)
-CHAIN_LENGTH = 16  # DSPs of a cascade, as the array is emitted
 LUTRAM_WORDS = 32  # entries of the buffer behind a cascade
 
 # The same cells in C++, sums copied to registers that shift (engine.md section 2, V1 and V4); what
@@ -180,11 +180,6 @@ def _item(name: str, count: int, cost: Cost) -> Item:
     )
 
 
-def signed_carry_bits(max_k: int) -> int:
-    """Bits of a carry counter of the array: its magnitude is at most ``k/2 + k/4096 + 1``."""
-    return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
-
-
 def lane_products(group_lanes: int) -> int:
     """1 where a product with the lanes of a group takes a DSP slice, 0 where it is shifts and at most
     one sum, as with 16 and with 20."""
@@ -197,12 +192,12 @@ def _lane_parts(
     """Name, number and cost of one: what rows and lanes decide."""
     group_lanes, groups, dsp_rows, pot_rows = grid
     lanes = group_lanes * groups
-    carry = 2 * signed_carry_bits(max_k)
+    carry = 2 * carry_bits(max_k)
     if array == "dsp48":
         cell = Cost(1, MAC_CELL.lut + carry * (1 + CARRY_CHOICE), MAC_CELL.ff + carry)
         yield "array.dsp_rows", dsp_rows * lanes, cell
         yield "array.pot_rows", pot_rows * lanes, POT_CELL
-        chains = -(-dsp_rows // CHAIN_LENGTH)
+        chains = drain_chains(dsp_rows)
         drained = lutram_luts((48 + carry) * group_lanes, LUTRAM_WORDS)
         yield "array.chains", chains * groups, Cost(0, drained, 0)
     else:
@@ -227,16 +222,11 @@ def _lane_parts(
     yield "shared.groups", groups, SHARED_GROUP
 
 
-def array_k(engine: Engine) -> int:
-    """The longest product that the array meets: of a layer, of QK^T or over the keys."""
-    return max(engine.max_k, engine.max_tokens, engine.max_head_dim)
-
-
 def lane_items(engine: Engine) -> list[Item]:
     """Array and vector units: what the number of rows and lanes decides."""
     grid = (engine.group_lanes, engine.groups, engine.dsp_rows, engine.pot_rows)
     units = (engine.requant_lanes, engine.gelu_lanes, engine.softmax_lanes, engine.norm_lanes)
-    return [_item(*part) for part in _lane_parts(engine.array, grid, units, array_k(engine))]
+    return [_item(*part) for part in _lane_parts(engine.array, grid, units, longest_k(engine))]
 
 
 def grid_cost(
