@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vitgen import __version__
 from vitgen.errors import FoundWrong, VitgenError
@@ -293,20 +294,36 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command()
-def boards(as_json: Json = False) -> None:
-    """List the boards."""
+def boards(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one, with the source of every figure.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the boards, or show one."""
     from vitgen.boards import load, names
 
-    rows = [load(name) for name in names()]
+    rows = [load(name) for name in names()] if name is None else [load(name)]
     if as_json:
-        _print_json([row.to_dict() for row in rows])
+        records = [row.to_dict() for row in rows]
+        _print_json(records if name is None else records[0])
         return
-    table = Table("board", "part", "MHz", "DSP", "LUT", "BRAM36", "DRAM ports")
+    if name is not None:
+        Console().print(f"{rows[0].title}\n", markup=False, highlight=False)
+        table = Table("key", "value", "trust", "source")
+        for key, origin in rows[0].provenance.items():
+            value = rows[0].value(key)
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+            table.add_row(key, Text(shown), origin.trust, Text(origin.source))
+        Console().print(table)
+        return
+    table = Table("board", "device", "MHz", "DSP", "LUT", "BRAM36", "URAM", "GB/s", "PYNQ")
     for row in rows:
-        r = row.resources
+        r, pynq = row.resources, row.pynq
         table.add_row(
-            row.name, row.part, f"{row.clock_mhz:g}", str(r.dsp), str(r.lut), str(r.bram36),
-            str(row.dram.ports),
+            row.name, row.part.partition("-")[0], f"{row.clock_mhz:g}", str(r.dsp), str(r.lut), str(r.bram36),
+            str(r.uram), f"{row.dram.usable_mb_per_s / 1000:.1f}",
+            f"{pynq.image} {pynq.version}" if pynq.version else "no image",
         )  # fmt: skip
     Console().print(table)
 

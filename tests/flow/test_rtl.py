@@ -34,7 +34,7 @@ def small():
         return Design(board.name, clock, engine, "lut", {"lut": 0.1}, 1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vitgen.flow.build.choose_design", choose)
+        patch.setattr("vitgen.flow.steps.choose_design", choose)
         patch.setattr(Build, "count_resources", lambda self: None)
         yield
 

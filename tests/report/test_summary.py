@@ -46,7 +46,8 @@ def test_known_figures_of_deit_b(deit):
     assert weights < deit["dram_bytes_per_image"]["weights"] < 1.5 * weights
     assert deit["roofline"]["peak_mac_per_cycle"] == (3 * 48 + 48) * 40
     assert deit["resources"]["dsp"]["available"] == BOARD.resources.dsp
-    assert deit["board_figures"]["resources.lut"]["trust"] == "unverified"
+    assert deit["board_figures"]["resources.lut"]["trust"] == "stated"
+    assert not any(key.startswith(("ps.", "pynq.", "power.")) for key in deit["board_figures"])
 
 
 def test_estimate_is_the_cost_models(tiny, tiny_build):
@@ -140,7 +141,7 @@ def test_simulated_cycles_by_layer(make_deit, deit):
 def test_synthesis_stands_beside_the_estimate(make_deit):
     report = make_deit(modules=MODULES)
     found = {name: r["synthesized"] for name, r in report["resources"].items()}
-    assert found == {"dsp": 1_920, "lut": 137_040, "ff": 50_001, "bram36": 2}
+    assert found == {"dsp": 1_920, "lut": 137_040, "ff": 50_001, "bram36": 2, "uram": 0}
     assert report["resources_from"] == "yosys" and report["modules"] == MODULES
 
 

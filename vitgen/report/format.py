@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-RESOURCE_NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36"}
+RESOURCE_NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM"}
 """Resources in the order of every table."""
 
 CAUSES = {
@@ -109,6 +109,15 @@ COUNTED = "yosys's count"
 """What a figure is called that was counted; Vivado's would differ."""
 
 
+def resource_names(resources: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Keys and titles of the resources of a report, but those that the board lacks and nobody takes."""
+    return {
+        name: title
+        for name, title in RESOURCE_NAMES.items()
+        if resources[name]["available"] or taken(resources[name])[0]
+    }
+
+
 def taken(resource: Mapping[str, Any]) -> tuple[int, str]:
     """What a design takes of a resource, and where the figure is from."""
     if resource["synthesized"] is not None:
@@ -121,7 +130,9 @@ def next_step(step: Mapping[str, Any]) -> str:
     pot = f" and {step['pot_rows']} power-of-two rows" if step["pot_rows"] else ""
     text = f"{step['dsp_rows']} DSP rows{pot} would give {significant(step['fps'])} frames/s"
     needs = ", ".join(
-        f"{count(step['resources'][name])} {title}" for name, title in RESOURCE_NAMES.items()
+        f"{count(step['resources'][name])} {title}"
+        for name, title in RESOURCE_NAMES.items()
+        if step["resources"][name]
     )
     over = [RESOURCE_NAMES[name] for name in step["beyond_board"]]
     missing = f": more {' and '.join(over)} than the board has" if over else ""

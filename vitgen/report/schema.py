@@ -41,12 +41,13 @@ class Resource(Part):
 
 
 class Resources(Part):
-    """The four resources of the programmable logic."""
+    """The resources of the programmable logic."""
 
     dsp: Resource
     lut: Resource
     ff: Resource
     bram36: Resource
+    uram: Resource
 
 
 class Item(Part):
@@ -58,6 +59,7 @@ class Item(Part):
     lut: Count
     ff: Count
     bram18: Count
+    uram: Count
 
 
 class Module(Part):
@@ -70,6 +72,7 @@ class Module(Part):
     lut: Count
     ff: Count
     bram36: Annotated[float, Field(ge=0)]
+    uram: Count
 
 
 class Efficiency(Part):
@@ -274,7 +277,7 @@ def check(report: dict[str, Any]) -> None:
     simulated = [layer.cycles.rtl for layer in parsed.layers if layer.cycles.rtl is not None]
     if simulated and parsed.cycles.rtl is not None:
         sums["simulated cycles of layers"] = (sum(simulated), parsed.cycles.rtl)
-    for name in ("dsp", "lut", "ff", "bram36") if parsed.modules else ():
+    for name in ("dsp", "lut", "ff", "bram36", "uram") if parsed.modules else ():
         total = math.ceil(sum(m.copies * getattr(m, name) for m in parsed.modules))
         sums[f"{name} of modules"] = (total, getattr(parsed.resources, name).synthesized)
     for what, (found, total) in sums.items():

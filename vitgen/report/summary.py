@@ -23,6 +23,7 @@ LEAST_IMAGES = 100
 
 _LARGER = 8  # rows by which the next larger array may exceed the chosen one
 _WORTH = 1.01  # frames that count as an improvement
+_NOT_ESTIMATED_FROM = ("ps.", "pynq.", "power.")  # entries of a board file beside its figures
 _PARAMETERS = ("weight", "bias", "gain")  # constants of ops that a float model has too
 
 
@@ -158,20 +159,14 @@ def compose(
         "engine": engine.to_json(),
         "roofline": _roofline(found, board, cycles),
         "board_figures": {
-            key: {"value": _figure(board, key), "trust": p.trust, "source": p.source}
+            key: {"value": board.value(key), "trust": p.trust, "source": p.source}
             for key, p in board.provenance.items()
+            if not key.startswith(_NOT_ESTIMATED_FROM)
         },
         "request": dict(request),
     }
     check(report)
     return report
-
-
-def _figure(board: Board, key: str) -> Any:
-    value: Any = board
-    for name in key.split("."):
-        value = getattr(value, name)
-    return value
 
 
 def _causes(found: Estimate) -> dict[str, int]:

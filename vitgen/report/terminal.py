@@ -15,6 +15,7 @@ from vitgen.report.format import (
     next_step,
     percent,
     plural,
+    resource_names,
     short,
     significant,
     size,
@@ -31,6 +32,7 @@ FILES = (
     ("rtl/", "the accelerator, or its multiplier array, as SystemVerilog"),
     ("data/", "program, weights, golden image and logits"),
     ("scripts/", "from here to the bitstream"),
+    ("host/", "driver for PYNQ and notebook"),
 )
 
 
@@ -131,7 +133,7 @@ def _resources(report: Mapping[str, Any], blocks: bool) -> Table:
         ("share", "right"), ("", "left"),
     ):  # fmt: skip
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name, title in RESOURCE_NAMES.items():
+    for name, title in resource_names(report["resources"]).items():
         resource = report["resources"][name]
         need, source = taken(resource)
         stock = resource["available"]
