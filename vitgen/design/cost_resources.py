@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vitgen.boards.board import Resources as Available
-from vitgen.design.array import carry_bits, longest_k
+from vitgen.design.array import carry_bits, longest_k, pot_sum_bits
 from vitgen.design.cost_memory import Memory, bram18, lutram_luts, memories
 from vitgen.design.engine import BEAT_BITS, BURST_DEPTH, Engine, drain_chains
 from vitgen.design.netlist import READ_BURSTS, pointers
@@ -40,13 +40,13 @@ class Unit:
 # lanes with 28 + 28 rows for DeiT-B. The figures are least squares of relative errors. DSPs are what
 # the structure says.
 
-# A DSP with its canaries, beside two counters of carries (a LUT and a flip-flop a bit) and their
-# share of the multiplexers that choose a row; a power-of-two accumulator (41 LUT, 38 FF) with such a
-# share and the activations that reach its row a cycle later. Fitted with the array of 48 + 48 rows
-# of 20 lanes: 113,524 LUT, 81,103 FF.
-MAC_CELL = Cost(1, 19, 8)
-CARRY_CHOICE = 0.69
-POT_CELL = Cost(0, 49.3, 46.6)
+# A DSP with its canaries, beside two counters of carries: a LUT and a flip-flop a bit, for they drain
+# through the LUTs that add. A power-of-two accumulator: a LUT a bit, half of one for the bit's share of
+# the multiplexers that choose a row, and the activations that reach its row a cycle later. Fitted with
+# arrays of 4 x 16, 8 x 16 and 8 x 39 rows for products of up to 3,072, and 8 x 39 for 768.
+MAC_CELL = Cost(1, 17, 6)
+POT_CELL = Cost(0, 15, 19.6)
+POT_BIT = Cost(0, 1.5, 1)
 LUTRAM_WORDS = 32  # entries of the buffer behind a cascade
 
 # The same cells in C++, sums copied to registers that shift (engine.md section 2, V1 and V4); what
@@ -58,7 +58,7 @@ FIXED_BITS = {"dsp48": 16, "hls": 8}  # of the weights of a DSP in a row word
 
 # Around the cells: word and stage registers of an activation lane and of a bit of weights; once.
 ARRAY = {
-    "dsp48": Unit(Cost(0, 5.5, 4.7), Cost(0, 60, 103), Cost()),
+    "dsp48": Unit(Cost(0, 4, 4.7), Cost(0, 60, 103), Cost()),
     "hls": Unit(Cost(0, 5.5, 4.7), Cost(0, 478, 266), Cost(1)),
 }
 
@@ -204,9 +204,11 @@ def _lane_parts(
     lanes = group_lanes * groups
     carry = 2 * carry_bits(max_k)
     if array == "dsp48":
-        cell = Cost(1, MAC_CELL.lut + carry * (1 + CARRY_CHOICE), MAC_CELL.ff + carry)
+        cell = Cost(1, MAC_CELL.lut + carry, MAC_CELL.ff + carry)
         yield "array.dsp_rows", dsp_rows * lanes, cell
-        yield "array.pot_rows", pot_rows * lanes, POT_CELL
+        bits = pot_sum_bits(max_k)
+        pot = Cost(0, POT_CELL.lut + bits * POT_BIT.lut, POT_CELL.ff + bits * POT_BIT.ff)
+        yield "array.pot_rows", pot_rows * lanes, pot
         chains = drain_chains(dsp_rows)
         drained = lutram_luts((48 + carry) * group_lanes, LUTRAM_WORDS)
         yield "array.chains", chains * groups, Cost(0, drained, 0)
