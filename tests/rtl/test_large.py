@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.rtl.simulation import Simulation, make_engine, random_command
-from vitgen.emit.rtl import ARRAY_FILES, carry_bits, emit_array
+from vitgen.design.array import carry_bits, pot_sum_bits
+from vitgen.emit.rtl import ARRAY_FILES, emit_array
 from vitgen.errors import VitgenError
 
 
@@ -39,6 +40,15 @@ def test_carry_bits_hold_the_extremes(max_k: int) -> None:
     carries += [s >> 18 for s in (-128 * 127 * max_k, 128 * 128 * max_k)]
     limit = 1 << (carry_bits(max_k) - 1)
     assert -limit <= min(carries) and max(carries) < limit
+
+
+@pytest.mark.parametrize("act_bits", [4, 8])
+@pytest.mark.parametrize("max_k", [1, 2, 3, 40, 1023, 3072, 4096, 8191])
+def test_pot_sum_bits_hold_the_extremes(max_k: int, act_bits: int) -> None:
+    limit = 1 << (pot_sum_bits(max_k, act_bits) - 1)
+    extreme = 64 * (1 << (act_bits - 1)) * max_k
+    assert extreme < limit
+    assert extreme >= limit // 2 or limit == 1 << 15
 
 
 def test_blackbox_names_what_the_verilog_has() -> None:

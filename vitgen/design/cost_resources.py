@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vitgen.boards.board import Resources as Available
+from vitgen.design.array import carry_bits, longest_k, pot_sum_bits
 from vitgen.design.cost_memory import Memory, bram18, lutram_luts, memories
 from vitgen.design.depths import BURST_BEATS
-from vitgen.design.engine import BEAT_BITS, Engine
+from vitgen.design.engine import BEAT_BITS, Engine, drain_chains
 from vitgen.design.netlist import READ_BURSTS, pointers
 
 
@@ -40,14 +41,13 @@ class Unit:
 # lanes with 28 + 28 rows for DeiT-B. The figures are least squares of relative errors. DSPs are what
 # the structure says.
 
-# A DSP with its canaries, beside two counters of carries (a LUT and a flip-flop a bit) and their
-# share of the multiplexers that choose a row; a power-of-two accumulator (41 LUT, 38 FF) with such a
-# share and the activations that reach its row a cycle later. Fitted with the array of 48 + 48 rows
-# of 20 lanes: 113,524 LUT, 81,103 FF.
-MAC_CELL = Cost(1, 19, 8)
-CARRY_CHOICE = 0.69
-POT_CELL = Cost(0, 49.3, 46.6)
-CHAIN_LENGTH = 16  # DSPs of a cascade, as the array is emitted
+# A DSP with its canaries, beside two counters of carries: a LUT and a flip-flop a bit, for they drain
+# through the LUTs that add. A power-of-two accumulator: a LUT a bit, half of one for the bit's share of
+# the multiplexers that choose a row, and the activations that reach its row a cycle later. Fitted with
+# arrays of 4 x 16, 8 x 16 and 8 x 39 rows for products of up to 3,072, and 8 x 39 for 768.
+MAC_CELL = Cost(1, 17, 6)
+POT_CELL = Cost(0, 15, 19.6)
+POT_BIT = Cost(0, 1.5, 1)
 LUTRAM_WORDS = 32  # entries of the buffer behind a cascade
 
 # The same cells in C++, sums copied to registers that shift (engine.md section 2, V1 and V4); what
@@ -59,7 +59,7 @@ FIXED_BITS = {"dsp48": 16, "hls": 8}  # of the weights of a DSP in a row word
 
 # Around the cells: word and stage registers of an activation lane and of a bit of weights; once.
 ARRAY = {
-    "dsp48": Unit(Cost(0, 5.5, 4.7), Cost(0, 60, 103), Cost()),
+    "dsp48": Unit(Cost(0, 4, 4.7), Cost(0, 60, 103), Cost()),
     "hls": Unit(Cost(0, 5.5, 4.7), Cost(0, 478, 266), Cost(1)),
 }
 
@@ -191,11 +191,6 @@ def _item(name: str, count: int, cost: Cost) -> Item:
     )
 
 
-def signed_carry_bits(max_k: int) -> int:
-    """Bits of a carry counter of the array: its magnitude is at most ``k/2 + k/4096 + 1``."""
-    return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
-
-
 def lane_products(group_lanes: int) -> int:
     """1 where a product with the lanes of a group takes a DSP slice, 0 where it is shifts and at most
     one sum, as with 16 and with 20."""
@@ -208,12 +203,14 @@ def _lane_parts(
     """Name, number and cost of one: what rows and lanes decide."""
     group_lanes, groups, dsp_rows, pot_rows = grid
     lanes = group_lanes * groups
-    carry = 2 * signed_carry_bits(max_k)
+    carry = 2 * carry_bits(max_k)
     if array == "dsp48":
-        cell = Cost(1, MAC_CELL.lut + carry * (1 + CARRY_CHOICE), MAC_CELL.ff + carry)
+        cell = Cost(1, MAC_CELL.lut + carry, MAC_CELL.ff + carry)
         yield "array.dsp_rows", dsp_rows * lanes, cell
-        yield "array.pot_rows", pot_rows * lanes, POT_CELL
-        chains = -(-dsp_rows // CHAIN_LENGTH)
+        bits = pot_sum_bits(max_k)
+        pot = Cost(0, POT_CELL.lut + bits * POT_BIT.lut, POT_CELL.ff + bits * POT_BIT.ff)
+        yield "array.pot_rows", pot_rows * lanes, pot
+        chains = drain_chains(dsp_rows)
         drained = lutram_luts((48 + carry) * group_lanes, LUTRAM_WORDS)
         yield "array.chains", chains * groups, Cost(0, drained, 0)
     else:
@@ -238,16 +235,11 @@ def _lane_parts(
     yield "shared.groups", groups, SHARED_GROUP
 
 
-def array_k(engine: Engine) -> int:
-    """The longest product that the array meets: of a layer, of QK^T or over the keys."""
-    return max(engine.max_k, engine.max_tokens, engine.max_head_dim)
-
-
 def lane_items(engine: Engine) -> list[Item]:
     """Array and vector units: what the number of rows and lanes decides."""
     grid = (engine.group_lanes, engine.groups, engine.dsp_rows, engine.pot_rows)
     units = (engine.requant_lanes, engine.gelu_lanes, engine.softmax_lanes, engine.norm_lanes)
-    return [_item(*part) for part in _lane_parts(engine.array, grid, units, array_k(engine))]
+    return [_item(*part) for part in _lane_parts(engine.array, grid, units, longest_k(engine))]
 
 
 def grid_cost(

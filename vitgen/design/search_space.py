@@ -7,6 +7,7 @@ the timeline decides among the best.
 
 from dataclasses import dataclass, replace
 
+from vitgen.design.array import longest_k
 from vitgen.design.cost_cycles import (
     Road,
     array_cycles,
@@ -15,7 +16,7 @@ from vitgen.design.cost_cycles import (
     product_times,
     turn_cycles,
 )
-from vitgen.design.cost_resources import Cost, array_k, grid_cost
+from vitgen.design.cost_resources import Cost, grid_cost
 from vitgen.design.cost_stem import StemShape
 from vitgen.design.cost_work import Load, Norm, Product
 from vitgen.design.cost_workload import (
@@ -301,10 +302,7 @@ class ClosedForm:
     def norm(self, engine: Engine) -> float:
         """Cycles of the LayerNorms, for which the array waits."""
         wait = COMMAND_LATENCY + ARRAY_LATENCY + REQUANT_LATENCY + 2 * WRITE_LATENCY
-        return sum(
-            count * (norm_cycles(engine, norm) + wait)
-            for count, norm in self._norms
-        )
+        return sum(count * (norm_cycles(engine, norm) + wait) for count, norm in self._norms)
 
 
 def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] | None:
@@ -318,7 +316,7 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
     widths = unit_lanes(engine.group_lanes)
     lanes = Lanes(*[widths[0]] * 4)
     cycles = form.cycles(lanes)
-    max_k = array_k(engine)
+    max_k = longest_k(engine)
     need = grid_cost(engine.array, grid, lanes.widths, max_k)
     while True:
         over = need.dsp > dsp or need.lut > lut

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from vitgen.design.array import carry_bits, longest_k, pot_sum_bits
 from vitgen.design.engine import Engine, drain_chains
 from vitgen.emit.hls import design_digest
 from vitgen.emit.plan import BuildPlan
@@ -18,15 +19,6 @@ ARRAY_FILES = (
     "multiply_mux.v",
 )
 """Files of the array; ``multiply.v`` holds the module that Vitis calls."""
-
-def longest_k(engine: Engine) -> int:
-    """The longest dot product that the array meets: of a layer, of QK^T or over the keys."""
-    return max(engine.max_k, engine.max_tokens, engine.max_head_dim)
-
-
-def carry_bits(max_k: int) -> int:
-    """Signed bits of the carry counters, whose magnitude is at most ``k/2 + k/4096 + 1``."""
-    return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
 
 
 def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
@@ -63,6 +55,7 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
         "chains": chains,
         "max_k": max_k,
         "carry_bits": carry_bits(max_k),
+        "pot_sum_bits": pot_sum_bits(max_k, engine.act_bits),
     }
     design = design_digest(engine)
     files = {name: render(f"rtl/{name}.j2", values, design, "verilog") for name in ARRAY_FILES}

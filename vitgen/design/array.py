@@ -1,0 +1,19 @@
+"""Widths inside the Verilog of the multiplier array, which the longest dot product decides."""
+
+from vitgen.design.engine import Engine
+
+
+def longest_k(engine: Engine) -> int:
+    """The longest dot product that the array meets: of a layer, of QK^T or over the keys."""
+    return max(engine.max_k, engine.max_tokens, engine.max_head_dim)
+
+
+def carry_bits(max_k: int) -> int:
+    """Signed bits of the carry counters, whose magnitude is at most ``k/2 + k/4096 + 1``."""
+    return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
+
+
+def pot_sum_bits(max_k: int, act_bits: int = 8) -> int:
+    """Signed bits of a power-of-two accumulator, whose weights are at most 64; at least the 16 that a
+    product takes."""
+    return max(16, (64 * max_k << (act_bits - 1)).bit_length() + 1)
