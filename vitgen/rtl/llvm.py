@@ -89,6 +89,7 @@ class Function:
     name : in C++.
     parameters : their names with the bits of a value (stream), word (bank) or number.
     numbers : the parameters that are numbers.
+    arrays : the parameters that are arrays of at least two streams.
     blocks : from the entry on.
     tables : constant arrays by name.
     structs : bodies of named struct types.
@@ -98,6 +99,7 @@ class Function:
     name: str
     parameters: dict[str, int]
     numbers: frozenset[str]
+    arrays: frozenset[str]
     blocks: list[Block]
     tables: dict[str, Table]
     structs: dict[str, str]
@@ -232,10 +234,11 @@ def parse_function(text: str, function: str) -> Function:
     ports = _ports(text, function)
     if len(names) != len(ports):
         raise VitgenError(f"The LLVM IR of {function} lacks the widths of its parameters.")
-    parameters = {name: width for name, (width, _) in zip(names, ports, strict=True)}
-    numbers = frozenset(name for name, (_, number) in zip(names, ports, strict=True) if number)
+    parameters = {name: width for name, (width, _, _) in zip(names, ports, strict=True)}
+    numbers = frozenset(name for name, (_, number, _) in zip(names, ports, strict=True) if number)
+    arrays = frozenset(name for name, (_, _, count) in zip(names, ports, strict=True) if count > 1)
     metadata = dict(re.findall(r"^(!\d+) = (.*)$", text, re.MULTILINE))
-    found = Function(function, parameters, numbers, [], _tables(text), structs, metadata)
+    found = Function(function, parameters, numbers, arrays, [], _tables(text), structs, metadata)
     blocks = found.blocks
     unknown: list[Instruction] = []
     pending = ""
@@ -262,11 +265,13 @@ def parse_function(text: str, function: str) -> Function:
     return found
 
 
-def _ports(text: str, function: str) -> list[tuple[int, bool]]:
-    """The constant that ``compile_process`` adds: bits of every parameter, whether it is a number."""
+def _ports(text: str, function: str) -> list[tuple[int, bool, int]]:
+    """The constant that ``compile_process`` adds: bits of every parameter, whether it is a number, how
+    many streams it is."""
     line = re.search(rf"^@{WIDTHS}_{function} = .*$", text, re.MULTILINE)
     values = [int(value) for value in re.findall(r"\bi32 (\d+)", line[0])] if line else []
-    return [(width, bool(number)) for width, number in zip(values[::2], values[1::2], strict=True)]
+    threes = zip(values[::3], values[1::3], values[2::3], strict=True)
+    return [(width, bool(number), count) for width, number, count in threes]
 
 
 def _tables(text: str) -> dict[str, Table]:

@@ -168,9 +168,8 @@ class Ports:
 
     def _port_name(self, port: str) -> str:
         root, _, index = port.partition("#")
-        many = {other for other in (*self._found.reads, *self._found.writes) if other.startswith(f"{root}#")}
         name = re.sub(r"\W", "_", root[1:])
-        return f"{name}_{index}" if len(many) > 1 else name
+        return f"{name}_{index}" if root in self.owner.function.arrays else name
 
     def _channel(self, name: str, width: int, sends: bool, memory: bool = False) -> None:
         self._channels.append(Channel(name, width, sends, memory))

@@ -72,20 +72,27 @@ struct stream<T, 0> {
 template <class T, int DEPTH>
 struct stream : stream<T, 0> {};
 
-// Bits of a parameter of a process: of a stream's values, of a bank's words, of a number.
+// Bits of a parameter of a process: of a stream's values, of a bank's words, of a number; and how many
+// streams it is.
 template <class P>
 struct port_width;
 template <class T>
 struct port_width<stream<T>&> {
   static constexpr int value = payload<T>::width;
   static constexpr int number = 0;
+  static constexpr int count = 1;
 };
 template <class T, int COUNT>
-struct port_width<stream<T> (&)[COUNT]> : port_width<stream<T>&> {};
+struct port_width<stream<T> (&)[COUNT]> {
+  static constexpr int value = payload<T>::width;
+  static constexpr int number = 0;
+  static constexpr int count = COUNT;
+};
 template <int W>
 struct port_width<ap_uint<W>*> {
   static constexpr int value = W;
   static constexpr int number = 0;
+  static constexpr int count = 1;
 };
 template <int W>
 struct port_width<const ap_uint<W>*> : port_width<ap_uint<W>*> {};
@@ -93,18 +100,19 @@ template <int W>
 struct port_width<ap_uint<W>> {
   static constexpr int value = W;
   static constexpr int number = 1;
+  static constexpr int count = 1;
 };
 
 // Tells the translator what LLVM's types, rounded to bytes, do not.
 template <class... P>
 struct port_widths {
   struct {
-    int width, number;
+    int width, number, count;
   } values[sizeof...(P)];
 };
 template <class... P>
 constexpr port_widths<P...> port_widths_of(void (*)(P...)) {
-  return {{{port_width<P>::value, port_width<P>::number}...}};
+  return {{{port_width<P>::value, port_width<P>::number, port_width<P>::count}...}};
 }
 
 }  // namespace hls
