@@ -27,7 +27,7 @@ RAM = HERE.parents[1] / "templates" / "rtl" / "process_ram.sv"
 
 _SIGNATURE = r"inline void {}\((.*?)\)\s*\{{"
 _STREAM = re.compile(r"hls::stream<(\w+(?:<\d+>)?)>\s*(?:&\s*(\w+)|\(&(\w+)\)\[(\w+)\])$")
-_BANK = re.compile(r"(?:const )?(\w+) (\w+)\[(\w+)\]$")
+_BANK = re.compile(r"(?:const )?(\w+(?:<\d+>)?) (\w+)\[(\w+)\]$")
 
 
 @dataclass(frozen=True)
