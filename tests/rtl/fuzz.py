@@ -192,6 +192,9 @@ class Generator(Memories):
             head += f"\n#pragma HLS pipeline II={self.rng.choice((1, 1, 1, 2))}"
             path = Path()
             body = self._block(inner, path, 2)
+            for memory in self.memories:
+                if memory.name not in path.used and self.rng.random() < 0.5:
+                    body.append(self.access(memory, inner, path))
             if not path.written:
                 body.append(self.write(inner, path))
         self.repeats //= TRIPS

@@ -62,9 +62,15 @@ class Memories(Statements):
     def look(self, scope: Scope, path: Path) -> Node:
         """A read of a bank or RAM."""
         found = self._ready(path, "read", "ram")
-        if not found:
-            return self.assign(scope, path)
-        memory = self.rng.choice(found)
+        return self._look(self.rng.choice(found), scope, path) if found else self.assign(scope, path)
+
+    def access(self, memory: Memory, scope: Scope, path: Path) -> Node:
+        """An access of this one."""
+        if memory.kind == "ram" and self.rng.random() < 0.4:
+            return self._replay(memory, scope, path)
+        return (self._keep if memory.kind == "write" else self._look)(memory, scope, path)
+
+    def _look(self, memory: Memory, scope: Scope, path: Path) -> Node:
         path.used.add(memory.name)
         text = f"{memory.name}[{self._index(memory, scope)}]"
         element = memory.element
@@ -79,9 +85,9 @@ class Memories(Statements):
     def keep(self, scope: Scope, path: Path) -> Node:
         """A write of a bank or RAM."""
         found = self._ready(path, "write", "ram")
-        if not found:
-            return self.assign(scope, path)
-        memory = self.rng.choice(found)
+        return self._keep(self.rng.choice(found), scope, path) if found else self.assign(scope, path)
+
+    def _keep(self, memory: Memory, scope: Scope, path: Path) -> Node:
         path.used.add(memory.name)
         inner = scope if memory.kind == "write" else scope.upto(memory.level - 1)
         value = self.cast(inner, memory.element, 3)
@@ -90,9 +96,9 @@ class Memories(Statements):
     def replay(self, scope: Scope, path: Path) -> Node:
         """A RAM that is written on one way and read on the other."""
         found = self._ready(path, "ram")
-        if not found:
-            return self.keep(scope, path)
-        ram = self.rng.choice(found)
+        return self._replay(self.rng.choice(found), scope, path) if found else self.keep(scope, path)
+
+    def _replay(self, ram: Memory, scope: Scope, path: Path) -> Node:
         path.used.add(ram.name)
         target = self.writable(scope, ram.level)
         inner = scope.upto(ram.level - 1)

@@ -5,6 +5,7 @@ Only this subset is read; anything else is refused with its text.
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vitgen.errors import VitgenError
 
@@ -90,6 +91,7 @@ class Function:
     parameters : their names with the bits of a value (stream), word (bank) or number.
     numbers : the parameters that are numbers.
     arrays : the parameters that are arrays of at least two streams.
+    steps : bytes from an element of a parameter to the next.
     blocks : from the entry on.
     tables : constant arrays by name.
     structs : bodies of named struct types.
@@ -100,6 +102,7 @@ class Function:
     parameters: dict[str, int]
     numbers: frozenset[str]
     arrays: frozenset[str]
+    steps: dict[str, int]
     blocks: list[Block]
     tables: dict[str, Table]
     structs: dict[str, str]
@@ -234,11 +237,16 @@ def parse_function(text: str, function: str) -> Function:
     ports = _ports(text, function)
     if len(names) != len(ports):
         raise VitgenError(f"The LLVM IR of {function} lacks the widths of its parameters.")
-    parameters = {name: width for name, (width, _, _) in zip(names, ports, strict=True)}
-    numbers = frozenset(name for name, (_, number, _) in zip(names, ports, strict=True) if number)
-    arrays = frozenset(name for name, (_, _, count) in zip(names, ports, strict=True) if count > 1)
+    known = dict(zip(names, ports, strict=True))
     metadata = dict(re.findall(r"^(!\d+) = (.*)$", text, re.MULTILINE))
-    found = Function(function, parameters, numbers, arrays, [], _tables(text), structs, metadata)
+    found = Function(
+        function,
+        {name: port.width for name, port in known.items()},
+        frozenset(name for name, port in known.items() if port.number),
+        frozenset(name for name, port in known.items() if port.count > 1),
+        {name: port.size for name, port in known.items()},
+        [], _tables(text), structs, metadata,
+    )  # fmt: skip
     blocks = found.blocks
     unknown: list[Instruction] = []
     pending = ""
@@ -265,13 +273,20 @@ def parse_function(text: str, function: str) -> Function:
     return found
 
 
-def _ports(text: str, function: str) -> list[tuple[int, bool, int]]:
-    """The constant that ``compile_process`` adds: bits of every parameter, whether it is a number, how
-    many streams it is."""
+class _Port(NamedTuple):
+    """A parameter, as ``hls_stream.h`` describes it."""
+
+    width: int
+    number: int
+    count: int
+    size: int
+
+
+def _ports(text: str, function: str) -> list[_Port]:
+    """The parameters, by the constant that ``compile_process`` adds."""
     line = re.search(rf"^@{WIDTHS}_{function} = .*$", text, re.MULTILINE)
     values = [int(value) for value in re.findall(r"\bi32 (\d+)", line[0])] if line else []
-    threes = zip(values[::3], values[1::3], values[2::3], strict=True)
-    return [(width, bool(number), count) for width, number, count in threes]
+    return [_Port(*values[place : place + 4]) for place in range(0, len(values), 4)]
 
 
 def _tables(text: str) -> dict[str, Table]:

@@ -197,12 +197,11 @@ class Ports:
         return self.nodes.merge([(self._runs(access), value) for access, value in ways])
 
     def _addresses(self, memory: Memory, accesses: list[Access]) -> list[Node]:
-        step = memory.array.step if memory.array else None
         found = []
         for access in accesses:
-            place = access.choice.place
-            size = step or min([size for _, size in place.terms] or [1])
-            found.append(self._index(access.instruction, access.block, access.choice, size))
+            steps = self.owner.function.steps
+            step = memory.array.step if memory.array else steps[access.choice.place.root]
+            found.append(self._index(access.instruction, access.block, access.choice, step))
         if memory.array is not None:
             width = max(1, (memory.array.count - 1).bit_length())
         else:

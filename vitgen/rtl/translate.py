@@ -61,7 +61,7 @@ class Translator:
     def __init__(self, function: Function, rams: frozenset[str]) -> None:
         self.function = function
         simplify(function)
-        self.flow = Flow(function, split_steps(function))
+        self.flow = Flow(function, split_steps(function, rams))
         self.kept = Kept(function, self.flow)
         self.nodes = Arithmetic()
         self.home, self.made = self.kept.home, self.kept.made
