@@ -17,7 +17,8 @@ class Memories(Statements):
         for number, kind in enumerate(kinds):
             bank = kind != "ram"
             element = Variable("", *(self.shapes.unsigned if bank else self.shapes.draw)(rng))
-            index_bits = rng.randint(1, 4)
+            # The way through two words becomes a choice between two arrays of one.
+            index_bits = rng.randint(1 if bank else 2, 4)
             depth = (1 << index_bits) + rng.choice((0, 0, 1, 3))
             if kind != "write":
                 self.levels += 1

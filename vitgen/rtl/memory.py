@@ -81,6 +81,13 @@ class Pointers:
             for made in block.instructions
             if made.name and made.type == "ptr"
         }
+        # The compiler keeps the way to one of two elements as a selection of their bytes.
+        self._distances = {
+            made.name: made
+            for block in function.blocks
+            for made in block.instructions
+            if made.op == "select" and all(literal(v.text) is not None for v in made.operands[1:])
+        }
         self._home = {
             made.name: block.name for block in function.blocks for made in block.instructions
         }
@@ -117,16 +124,26 @@ class Pointers:
                 for choice in self.choices(value.text)
             ]
         base, *indices = made.operands
-        offset, terms = self._arithmetic(made, indices)
-        return [
-            replace(
-                choice,
-                place=Place(
-                    choice.place.root, choice.place.offset + offset, choice.place.terms + terms
-                ),
-            )
-            for choice in self.choices(base.text)
-        ]
+        found = []
+        for conditions, chosen in self._ways(made, indices):
+            offset, terms = self._arithmetic(made, chosen)
+            for choice in self.choices(base.text):
+                before = choice.place
+                place = Place(before.root, before.offset + offset, before.terms + terms)
+                found.append(
+                    replace(choice, place=place, conditions=(*conditions, *choice.conditions))
+                )
+        return found
+
+    def _ways(
+        self, made: Instruction, indices: list[Value]
+    ) -> list[tuple[tuple[tuple[Value, bool], ...], list[Value]]]:
+        """The indices of a getelementptr, for every way of a selection of two distances in bytes."""
+        chosen = self._distances.get(indices[0].text) if made.detail == "i8" else None
+        if chosen is None:
+            return [((), indices)]
+        condition, yes, no = chosen.operands
+        return [(((condition, True),), [yes]), (((condition, False),), [no])]
 
     def _arithmetic(
         self, made: Instruction, indices: list[Value]
