@@ -2,7 +2,7 @@
 
 from tests.rtl.fuzz_expressions import Scope, Variable, type_of
 from tests.rtl.fuzz_memories import Memories
-from tests.rtl.fuzz_program import TRIPS, Node, Program, Stream, line
+from tests.rtl.fuzz_program import TRIPS, Memory, Node, Program, Stream, line
 from tests.rtl.fuzz_statements import Path
 
 GROUP = 200  # programs that have their widths and structs in common
@@ -119,7 +119,9 @@ class Generator(Memories):
                 if end[0] is stream:
                     self._read_from(number, path)
             body = [self._receive(inner, stream, f"{text}.read()")]
-        used = Path(len(self.inputs), {end[1] for end in self.outputs}, {m.name for m in self.memories})
+        used = Path(
+            len(self.inputs), {end[1] for end in self.outputs}, {m.name for m in self.memories}
+        )
         body += [self.assign(inner, used) for _ in range(self.rng.randint(0, 2))]
         if self.rng.random() < 0.3:
             condition = self.expressions.condition(scope.upto(0), 1)
@@ -195,7 +197,7 @@ class Generator(Memories):
             for memory in self.memories:
                 if memory.name not in path.used and self.rng.random() < 0.5:
                     body.append(self.access(memory, inner, path))
-            if not path.written:
+            if not path.written or self.memories:
                 body.append(self.write(inner, path))
         self.repeats //= TRIPS
         return Node([(head, body)], "}")
@@ -204,7 +206,7 @@ class Generator(Memories):
         """Statements outside of pipelined loops."""
         return self._block(scope, path, 1) if self.rng.random() < 0.5 else []
 
-    def _fill(self, ram, scope: Scope) -> Node:
+    def _fill(self, ram: Memory, scope: Scope) -> Node:
         """A RAM that a command fills, from a stream where there is one of numbers."""
         found = [n for n, (stream, _, _) in enumerate(self.inputs) if not stream.is_struct]
         if not found or self.rng.random() < 0.3:

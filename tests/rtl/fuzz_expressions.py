@@ -154,7 +154,9 @@ class Shapes:
             shapes = [(1, False), *[(3, False)] * bounds]
             shapes += [self.draw(rng) for _ in range(rng.randint(1, 3))]
             names = ["stop", *(f"f{i}" for i in range(len(shapes) - 1))]
-            self.commands.append((self._struct(f"fuzz{group}_command{number}", names, shapes), bounds))
+            self.commands.append(
+                (self._struct(f"fuzz{group}_command{number}", names, shapes), bounds)
+            )
         self.words = []
         for number in range(3):
             shapes = [self.draw(rng) for _ in range(2 + number % 2)]
@@ -230,14 +232,19 @@ class Expressions:
             return f"!{self.number(scope, depth - 1).text}"
         if kind < 0.9:
             return f"({self.number(scope, depth - 1).text} != 0)"
-        operator = rng.choice(("&&", "||", "!=", "&", "^"))
+        # A branch at what a memory answers would make all behind it wait for the answer.
+        early = all(one.level == 0 for one in scope.variables)
+        operator = rng.choice(("&&", "||", "!=", "&", "^") if early else ("!=", "&", "^"))
         return f"({self.condition(scope, depth - 1)} {operator} {self.condition(scope, depth - 1)})"
 
     # -- kinds of expressions
 
     def _leaf(self, scope: Scope) -> Expression:
         if self.rng.random() < 0.9 and scope.variables:
-            found = self.rng.choice(scope.variables)
+            answers = [one for one in scope.variables if one.level]
+            # What is read of a memory and not used is not read of it.
+            wanted = answers if answers and self.rng.random() < 0.5 else scope.variables
+            found = self.rng.choice(wanted)
             return Expression(found.name, found.width, found.signed)
         return self.cast(self._literal(), *self.shapes.draw(self.rng))
 
@@ -340,7 +347,8 @@ class Expressions:
     def _choice(self, scope: Scope, depth: int) -> Expression:
         width, signed = self.shapes.draw(self.rng)
         a, b = (self.cast(self._operand(scope, depth), width, signed) for _ in range(2))
-        return Expression(f"({self.condition(scope, depth)} ? {a.text} : {b.text})", width, signed)
+        condition = self.condition(scope.upto(0), depth)
+        return Expression(f"({condition} ? {a.text} : {b.text})", width, signed)
 
     def _quotient(self, scope: Scope, depth: int) -> Expression:
         a = self.cast(self.number(scope, depth), *self.shapes.narrow(self.rng))

@@ -58,12 +58,16 @@ class Memories(Statements):
         return self.expressions.index(inner, memory.index_bits)
 
     def _ready(self, path: Path, *kinds: str) -> list[Memory]:
-        return [one for one in self.memories if one.kind in kinds and one.name not in path.used]
+        found = [one for one in self.memories if one.kind in kinds and one.name not in path.used]
+        # A local RAM is read and written where an interval is promised: in pipelined loops.
+        return [one for one in found if path.pipelined or one.kind != "ram"]
 
     def look(self, scope: Scope, path: Path) -> Node:
         """A read of a bank or RAM."""
         found = self._ready(path, "read", "ram")
-        return self._look(self.rng.choice(found), scope, path) if found else self.assign(scope, path)
+        return (
+            self._look(self.rng.choice(found), scope, path) if found else self.assign(scope, path)
+        )
 
     def access(self, memory: Memory, scope: Scope, path: Path) -> Node:
         """An access of this one."""
@@ -78,7 +82,9 @@ class Memories(Statements):
         target = self.writable(scope, memory.level)
         if target is not None and self.rng.random() < 0.4:
             more = self.expressions.number(scope.upto(target.level), 1).text
-            return line(f"{target.name} = {self.rng.choice((f'{more} + ', f'{more} ^ ', ''))}{text};")
+            return line(
+                f"{target.name} = {self.rng.choice((f'{more} + ', f'{more} ^ ', ''))}{text};"
+            )
         made = Variable(self.name("m"), element.width, element.signed, level=memory.level)
         scope.variables.append(made)
         return line(f"const {made.type} {made.name} = {text};", made.name)
@@ -86,7 +92,9 @@ class Memories(Statements):
     def keep(self, scope: Scope, path: Path) -> Node:
         """A write of a bank or RAM."""
         found = self._ready(path, "write", "ram")
-        return self._keep(self.rng.choice(found), scope, path) if found else self.assign(scope, path)
+        return (
+            self._keep(self.rng.choice(found), scope, path) if found else self.assign(scope, path)
+        )
 
     def _keep(self, memory: Memory, scope: Scope, path: Path) -> Node:
         path.used.add(memory.name)
@@ -97,7 +105,9 @@ class Memories(Statements):
     def replay(self, scope: Scope, path: Path) -> Node:
         """A RAM that is written on one way and read on the other."""
         found = self._ready(path, "ram")
-        return self._replay(self.rng.choice(found), scope, path) if found else self.keep(scope, path)
+        return (
+            self._replay(self.rng.choice(found), scope, path) if found else self.keep(scope, path)
+        )
 
     def _replay(self, ram: Memory, scope: Scope, path: Path) -> Node:
         path.used.add(ram.name)

@@ -25,7 +25,7 @@ WIDTHS = "vitgen_widths"
 """Begin of the name of the constant that says the widths of a function's parameters."""
 
 _NAME = r'(?:[\w.$-]+|"[^"]+")'
-_TOKEN = re.compile(rf'\[\s*\d+ x [^\[\]]+\]|[%@]{_NAME}|[\w.$-]+|[\[\](),=*{{}}]')
+_TOKEN = re.compile(rf"\[\s*\d+ x [^\[\]]+\]|[%@]{_NAME}|[\w.$-]+|[\[\](),=*{{}}]")
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,9 @@ def parse_function(text: str, function: str) -> Function:
     VitgenError : it is not there, or holds an instruction outside the subset.
     """
     mangled = rf"_Z{len(function)}{function}\w*"
-    head = re.search(rf"^define [^@\n]*@({mangled}|{function})\((.*)\)[^()\n]*\{{$", text, re.MULTILINE)
+    head = re.search(
+        rf"^define [^@\n]*@({mangled}|{function})\((.*)\)[^()\n]*\{{$", text, re.MULTILINE
+    )
     if head is None:
         raise VitgenError(f"The LLVM IR does not define the function {function}.")
     end = text.index("\n}", head.end())
@@ -326,10 +328,16 @@ def _instruction(text: str, unknown: list[Instruction]) -> Instruction:
     clean = re.sub(r" #\d+$", "", clean.strip())
     named = re.match(rf"^(%{_NAME}) = (.*)$", clean)
     name, body = (named[1], named[2]) if named else ("", clean)
-    words = [word for word in _TOKEN.findall(re.sub(r"\brange\([^)]*\)", "", body))
-             if word not in _FLAGS]
-    made = Instruction(words[0], name=name, text=text, volatile=" volatile " in body,
-                       where=where[1] if where else "")
+    words = [
+        word for word in _TOKEN.findall(re.sub(r"\brange\([^)]*\)", "", body)) if word not in _FLAGS
+    ]
+    made = Instruction(
+        words[0],
+        name=name,
+        text=text,
+        volatile=" volatile " in body,
+        where=where[1] if where else "",
+    )
     reader = _READERS.get(made.op) or (_READERS["binary"] if made.op in BINARY else None)
     if reader is None and made.op in CASTS:
         reader = _READERS["cast"]
@@ -413,8 +421,11 @@ def _call(made: Instruction, words: list[str], body: str) -> None:
     made.detail = words[place]
     inner = words[place + 2 : -1]
     if not made.detail.startswith(("@llvm.lifetime", "@llvm.assume", "@llvm.experimental")):
-        inner = [word for index, word in enumerate(inner)
-                 if word not in ("align",) and (index == 0 or inner[index - 1] != "align")]
+        inner = [
+            word
+            for index, word in enumerate(inner)
+            if word not in ("align",) and (index == 0 or inner[index - 1] != "align")
+        ]
         made.operands = _pairs(inner)
 
 

@@ -127,7 +127,9 @@ class Ports:
         behind = 0
         for store in registers.stores:
             place = self.owner.flow.order.index(store.block)
-            same = place == order and instructions.index(store.instruction) < instructions.index(made)
+            same = place == order and instructions.index(store.instruction) < instructions.index(
+                made
+            )
             if place < order or same:
                 behind += 1
         version = self._version(registers, behind)
@@ -161,7 +163,9 @@ class Ports:
     def _runs(self, access: Access) -> Node:
         runs = self.owner.runs(access.block)
         if not access.choice.always:
-            runs = self.nodes.both(runs, self._applies(access.choice, access.block, access.instruction))
+            runs = self.nodes.both(
+                runs, self._applies(access.choice, access.block, access.instruction)
+            )
         return runs
 
     # -- streams and memories
@@ -237,9 +241,7 @@ class Ports:
             self._send(name, width, accesses, None, token)
         for registers in self._found.registers.values():
             last = self._version(registers, len(registers.stores))
-            self.nodes.effect(
-                "()", f"next_value(param={registers.element}, value={last.name})"
-            )
+            self.nodes.effect("()", f"next_value(param={registers.element}, value={last.name})")
 
     def _write_memory(self, memory: Memory) -> None:
         addresses = self._addresses(memory, memory.stores)
@@ -254,9 +256,7 @@ class Ports:
     ) -> Node:
         runs = self.nodes.any([self._runs(access) for access in accesses])
         values = [
-            self.nodes.resize(
-                self.owner.value(access.instruction.operands[0], access.block), width
-            )
+            self.nodes.resize(self.owner.value(access.instruction.operands[0], access.block), width)
             for access in accesses
         ]
         value = self._merged(accesses, values)
