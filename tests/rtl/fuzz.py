@@ -67,7 +67,7 @@ class Generator(Memories):
         text = self._read_from(number, path)
         target = self.writable(scope)
         structs = [one for one in scope.structs if one.writable and one.type == stream.type]
-        if structs and self.rng.random() < 0.5:
+        if structs and self.rng.random() < 0.8:
             return line(f"{self.rng.choice(structs).name} = {text};")
         if not stream.is_struct and target is not None and self.rng.random() < 0.5:
             more = self.expressions.number(scope.upto(target.level), 1).text

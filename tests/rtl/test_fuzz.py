@@ -73,7 +73,7 @@ CONSTRUCTS = {
 def test_every_construct_is_in_the_programs_that_are_compared(construct):
     found = [seed for seed in range(GROUP)
              if re.search(CONSTRUCTS[construct], program(seed).text("x"), re.MULTILINE)]  # fmt: skip
-    assert len(found) >= 8, (construct, found)
+    assert len(found) >= 3, (construct, found)
 
 
 def test_a_seed_says_all():
