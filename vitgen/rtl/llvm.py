@@ -245,8 +245,8 @@ def parse_function(text: str, function: str) -> Function:
         function,
         {name: port.width for name, port in known.items()},
         frozenset(name for name, port in known.items() if port.number),
-        frozenset(name for name, port in known.items() if port.count > 1),
-        {name: port.size for name, port in known.items()},
+        frozenset(name for name, port in known.items() if port.streams > 1),
+        {name: port.step for name, port in known.items()},
         [], _tables(text), structs, metadata,
     )  # fmt: skip
     blocks = found.blocks
@@ -280,8 +280,8 @@ class _Port(NamedTuple):
 
     width: int
     number: int
-    count: int
-    size: int
+    streams: int
+    step: int
 
 
 def _ports(text: str, function: str) -> list[_Port]:
