@@ -1,4 +1,4 @@
-"""FIFOs against a deque, RAMs against a list; the wrapper names them ``fifo_<depth>``, ``ram``."""
+"""FIFOs against a deque, RAMs against a list; the wrapper names them ``fifo_<depth>``, ``ram``, ``bank``."""
 
 import os
 import random
@@ -143,3 +143,31 @@ async def ram_random(dut: Any) -> None:
             words[place] = word
         await RisingEdge(dut.clk)
     assert answers > 600
+
+
+@cocotb.test(timeout_time=300, timeout_unit="us")
+async def bank_random(dut: Any) -> None:
+    """The two ports that Vitis HLS expects of a RAM: an answer a cycle after its address, which stays
+    while nothing is read; a write without its enable is none."""
+    depth, width = RAM
+    rng = random.Random(SEED + 4)
+    await start(dut)
+    words: list[int | None] = [None] * depth
+    expected: int | None = None
+    seen = 0
+    for _ in range(1500):
+        read, enabled, write = rng.random() < 0.6, rng.random() < 0.8, rng.random() < 0.8
+        place, target, word = rng.randrange(depth), rng.randrange(depth), rng.getrandbits(width)
+        dut.bank_rd_ce.value, dut.bank_rd_address.value = read, place
+        dut.bank_wr_ce.value, dut.bank_wr_we.value = enabled, write
+        dut.bank_wr_address.value, dut.bank_wr_data.value = target, word
+        await FallingEdge(dut.clk)
+        if expected is not None:
+            assert int(dut.bank_rd_data.value) == expected
+            seen += 1
+        if read:
+            expected = words[place]
+        if enabled and write:
+            words[target] = word
+        await RisingEdge(dut.clk)
+    assert seen > 1000

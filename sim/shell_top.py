@@ -125,7 +125,7 @@ async def registers(dut: Any) -> None:
         assert await top.read(offset) == held & words.get(offset, 0), hex(offset)
     for name, (offset, width) in MAP.items():
         if name not in ("status", "cycles", "instructions"):
-            port = getattr(dut.top_i, f"argument_{name}").value
+            port = getattr(dut.top_i.top, f"argument_{name}").value
             assert int(port) == int.from_bytes(memory[offset : offset + width // 8], "little")
 
 

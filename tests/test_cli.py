@@ -10,7 +10,7 @@ from tests.flow.conftest import tiny, vitgen
 
 __all__ = ["tiny", "vitgen"]
 
-COMMANDS = ("build", "verify", "eval", "estimate", "report", "train", "models", "boards")
+COMMANDS = ("build", "verify", "eval", "estimate", "report", "export", "train", "models", "boards")
 BUILD = ("build", "--model", "vit_digits", "--bits", "4/8")
 
 
@@ -59,6 +59,26 @@ def test_lists(vitgen, command):
     assert rows and all(row["name"] in text for row in rows)
 
 
+def test_boards_help_to_choose(vitgen, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    text = vitgen("boards").out
+    lines = {line.split()[1]: line for line in text.splitlines() if line.startswith("│")}
+    assert "96" in lines["zcu104"] and "official 3.1.0" in lines["zcu104"]
+    assert "no image" in lines["zcu102"]
+
+
+def test_one_board_shows_where_its_figures_come_from(vitgen, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    text = vitgen("boards", "kv260").out
+    (line,) = [line for line in text.splitlines() if " resources.bram36 " in line]
+    assert "144" in line and "stated" in line and "pccx" in line
+    record = json.loads(vitgen("boards", "kv260", "--json").out)
+    assert record["resources"]["uram"] == 64
+    assert record["ps"]["hp_ports"][0] == "S_AXI_HP0_FPD"
+    wrong = vitgen("boards", "kv26")
+    assert wrong.status == 2 and "Did you mean 'kv260'" in wrong.err
+
+
 @pytest.mark.parametrize("command", ["build", "estimate"])
 @pytest.mark.parametrize(
     ("options", "said"),
@@ -73,6 +93,10 @@ def test_lists(vitgen, command):
         (("--model", "vit_digits", "--bits", "4/8", "--array", "dsp"), "Unknown array 'dsp'"),
         (("--model", "vit_digits", "--bits", "4/8", "--board", "zcu"), "Unknown board 'zcu'"),
         (("--model", "vit_digits", "--bits", "4/8", "--board", "../x"), "../x"),
+        (
+            ("--model", "vit_digits", "--bits", "4/8", "--board", "kv260", "--clock-mhz", "700"),
+            "--clock-mhz is 700, which no design on kv260 can reach.",
+        ),
         (("--model", "vit_digits", "--bits", "4/8", "--pot-ratio", "half"), "--pot-ratio is 'half'"),
         (("--model", "vit_digits", "--bits", "4/8", "--pot-ratio", "nan"), "--pot-ratio is nan"),
         (("--model", "vit_digits", "--bits", "4/8", "--pot-ratio", "1.5"), "--pot-ratio is 1.5"),

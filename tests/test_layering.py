@@ -28,15 +28,17 @@ FLOORS: dict[str, tuple[int, str]] = {
     "design": (2, "hardware"),
     **dict.fromkeys(("models", "quant", "train", "search", "lower"), (2, "models")),
     "emit": (3, "emit"),
+    "interop": (3, "interop"),
     **dict.fromkeys(("csim", "rtl", "synth", "host"), (4, "tools")),
     "report": (5, "report"),
     **dict.fromkeys(("flow", "cli", "__main__"), (6, "top")),
 }
 MODEL_PACKAGES = {name for name, (_, group) in FLOORS.items() if group == "models"}
 TORCH = {"torch", "brevitas"}
-LATE = {"pynq"}  # only inside functions: it exists on the board alone
+# Only inside functions: pynq exists on the board alone, the others are an extra or take long.
+LATE = {"pynq", "onnx", "onnxruntime", "qonnx", "hls4ml"}
 # The tools and the reports above the models see only what lowering made of them.
-MAY_USE_MODELS = MODEL_PACKAGES | {"flow", "cli"}
+MAY_USE_MODELS = MODEL_PACKAGES | {"interop", "flow", "cli"}
 # What any module may take from the package itself, whose __init__ has run by then.
 FROM_THE_ROOT = {"__version__", "VitgenError"}
 

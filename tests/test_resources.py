@@ -55,6 +55,7 @@ def test_the_wheel_carries_templates_boards_and_the_typing_marker(wheel):
         }
         assert carried == committed_files(folder)
     assert "vitgen/_data/boards/zcu102/board.toml" in names
+    assert [n for n in names if "/docs/" in n] == ["vitgen/_data/docs/ir.md"]
     assert "vitgen/py.typed" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     tops = {name.split("/")[0] for name in names}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vitgen import __version__
 from vitgen.errors import FoundWrong, VitgenError
@@ -83,7 +84,10 @@ def build(
     clock_mhz: Clock = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Weights (.safetensors, .pth, .pt); default: seeded, synthetic."),
+        typer.Option(
+            help="Weights (.safetensors, .pth, .pt), or a quantized network (.onnx, QONNX); default: "
+            "seeded, synthetic."
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,
@@ -171,6 +175,35 @@ def resources(directory: Directory, as_json: Json = False) -> None:
     _finish(run(directory, console=console), directory, as_json)
 
 
+@app.command()
+def synth(
+    directory: Directory,
+    only: Annotated[
+        str | None,
+        typer.Option(help="hls: end with the IP of Vitis HLS; vivado: begin with it."),
+    ] = None,
+    road: Annotated[
+        str | None,
+        typer.Option(
+            help="vitis: the C++ through Vitis HLS; open: the open road's SystemVerilog, which needs "
+            "Vivado alone. Default: vitis where it is installed."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the bitstream with Vitis HLS and Vivado.
+
+    Hours for a large model. Figures of both tools go into the report beside the estimates.
+    """
+    from vitgen.flow.synth import synth as run
+
+    result = run(directory, only=only, road=road, console=console)
+    _finish(result, directory, as_json)
+    vivado = result["synthesis"]["vivado"]
+    if vivado is not None and not vivado["met"]:
+        raise typer.Exit(1)
+
+
 @app.command(name="eval")
 def evaluate(
     directory: Directory,
@@ -242,6 +275,40 @@ def report(
 
 
 @app.command()
+def export(
+    directory: Directory,
+    format: Annotated[
+        str,
+        typer.Option(help="bundle: integers, golden vectors, specification; qonnx: an ONNX file."),
+    ],
+    out: Annotated[Path, typer.Option(help="New directory (bundle) or file (qonnx).")],
+    images: Annotated[
+        int | None, typer.Option(help="Images with golden vectors in a bundle; default: one.")
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="exact: qonnx's executor gives every integer of the network; plain: ONNX's own "
+            "Softmax, LayerNormalization and Erf in float32. Default: exact."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the network of a build for other tools.
+
+    `docs/interoperation.md` describes the formats.
+    """
+    from vitgen.flow.export import export as run
+
+    written = run(directory, format=format, out=out, images=images, style=style)
+    if as_json:
+        _print_json({"format": format, "files": [str(file) for file in written]})
+        return
+    for file in written:
+        typer.echo(file)
+
+
+@app.command()
 def train(
     model: Model,
     bits: Bits,
@@ -293,20 +360,36 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command()
-def boards(as_json: Json = False) -> None:
-    """List the boards."""
+def boards(
+    name: Annotated[
+        str | None, typer.Argument(help="Show this one, with the source of every figure.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the boards, or show one."""
     from vitgen.boards import load, names
 
-    rows = [load(name) for name in names()]
+    rows = [load(name) for name in names()] if name is None else [load(name)]
     if as_json:
-        _print_json([row.to_dict() for row in rows])
+        records = [row.to_dict() for row in rows]
+        _print_json(records if name is None else records[0])
         return
-    table = Table("board", "part", "MHz", "DSP", "LUT", "BRAM36", "DRAM ports")
+    if name is not None:
+        Console().print(f"{rows[0].title}\n", markup=False, highlight=False)
+        table = Table("key", "value", "trust", "source")
+        for key, origin in rows[0].provenance.items():
+            value = rows[0].value(key)
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+            table.add_row(key, Text(shown), origin.trust, Text(origin.source))
+        Console().print(table)
+        return
+    table = Table("board", "device", "MHz", "DSP", "LUT", "BRAM36", "URAM", "GB/s", "PYNQ")
     for row in rows:
-        r = row.resources
+        r, pynq = row.resources, row.pynq
         table.add_row(
-            row.name, row.part, f"{row.clock_mhz:g}", str(r.dsp), str(r.lut), str(r.bram36),
-            str(row.dram.ports),
+            row.name, row.part.partition("-")[0], f"{row.clock_mhz:g}", str(r.dsp), str(r.lut), str(r.bram36),
+            str(r.uram), f"{row.dram.usable_mb_per_s / 1000:.1f}",
+            f"{pynq.image} {pynq.version}" if pynq.version else "no image",
         )  # fmt: skip
     Console().print(table)
 

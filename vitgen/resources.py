@@ -1,7 +1,7 @@
-"""Where the files lie that are not Python: templates and board data.
+"""Where the files lie that are not Python: templates, board data and the specification of the IR.
 
-The wheel carries ``templates/`` and ``boards/`` of the repository as ``vitgen/_data``; a checkout
-(or an editable install of it) has them beside the package.
+The wheel carries ``templates/``, ``boards/`` and ``docs/ir.md`` of the repository as ``vitgen/_data``;
+a checkout (or an editable install of it) has them beside the package.
 """
 
 from pathlib import Path
@@ -22,3 +22,8 @@ def templates_dir() -> Path:
 def boards_dir() -> Path:
     """Directory with a folder for each board that vitgen itself knows."""
     return _data_dir("boards")
+
+
+def specification() -> Path:
+    """File that specifies the integer IR, ``docs/ir.md``."""
+    return _data_dir("docs") / "ir.md"

@@ -7,7 +7,8 @@
 module process_ram #(
     parameter int DEPTH = 2,
     parameter int WIDTH = 1,
-    parameter int ADDRESS_BITS = 1
+    parameter int ADDRESS_BITS = 1,
+    parameter int ULTRA = 0  // 1: in RAMs of 288 kbit
 ) (
     input wire clk,
     input wire rst,
@@ -23,7 +24,7 @@ module process_ram #(
 );
   // The cost model draws the same line between LUT RAM and block RAM.
   /* verilator lint_off UNUSEDPARAM */  // it does not count attributes
-  localparam STYLE = DEPTH > 64 ? "block" : "distributed";
+  localparam STYLE = ULTRA != 0 ? "ultra" : DEPTH > 64 ? "block" : "distributed";
   /* verilator lint_on UNUSEDPARAM */
   (* ram_style = STYLE *) reg [WIDTH-1:0] memory[DEPTH];
   reg [WIDTH-1:0] answer;  // of the read of the last cycle

@@ -40,10 +40,14 @@ def test_every_board_of_ours_loads_and_says_where_each_figure_comes_from(name):
     board = boards.load(name)
     assert board.name == name
     file = tomllib.loads((boards_dir() / name / "board.toml").read_text(encoding="utf-8"))
-    tables = [key for key, value in file.items() if isinstance(value, dict) and "value" in value]
-    tables += [f"{g}.{key}" for g in ("resources", "dram") for key in file[g]]
-    assert set(board.provenance) == set(tables)
+    tables = set()
+    for key, value in file.items():
+        if key != "title":
+            tables |= {key} if "value" in value else {f"{key}.{part}" for part in value}
+    assert set(board.provenance) == tables
     assert all(p.trust in boards.TRUST_LEVELS and p.source for p in board.provenance.values())
+    stated = [p.source for p in board.provenance.values() if p.trust == "stated"]
+    assert not any("as remembered" in source for source in stated)
 
 
 def test_the_zcu102():
@@ -58,7 +62,7 @@ def test_the_zcu102():
     assert board.part == "xczu9eg-ffvb1156-2-e"
     assert board.clock_mhz == 150
     assert (board.dram.ports, board.dram.port_bits, board.dram.port_mb_per_s) == (4, 128, 2400)
-    assert board.dram.usable_mb_per_s == 13_400
+    assert (board.dram.peak_mb_per_s, board.dram.usable_mb_per_s) == (17_067, 11_900)
 
 
 def test_a_board_cannot_be_changed():
@@ -76,7 +80,7 @@ def test_ports_scale_with_the_clock_until_the_dram_is_the_limit():
     assert board.bytes_per_cycle() == 16
     assert board.bytes_per_cycle(4) == 64
     assert board.bytes_per_cycle(1, clock_mhz=300) == 16
-    assert board.bytes_per_cycle(4, clock_mhz=300) == pytest.approx(13_400 / 300)
+    assert board.bytes_per_cycle(4, clock_mhz=300) == pytest.approx(11_900 / 300)
     for ports, clock in ((0, None), (5, None), (1, 0.0), (1, float("nan"))):
         with pytest.raises(ValueError):
             board.bytes_per_cycle(ports, clock)
@@ -123,6 +127,21 @@ def test_any_text_is_a_board_or_a_clear_refusal(name):
         ("value = 128", "value = 129", "dram.port_bits.value is 129. Give a multiple of 8"),
         ("value = 2400", "value = 2401", "dram.port_mb_per_s.value is 2401. .*at most 2400 MB/s"),
         ("[part]", "[part", "is not TOML: .*line"),
+        ("value = 775", "value = 149", "clock_mhz.value is 150. No design exceeds 149 MHz"),
+        ("value = 17067", "value = 11899", "dram.usable_mb_per_s.value is 11900. .*11899 MB/s"),
+        ('"zynqmp"', '"versal"', "ps.family.value is 'versal'"),
+        ('"S_AXI_HP3_FPD"]', '"S_AXI_HP2_FPD"]', "ps.hp_ports.value is .*each of the 4 ports"),
+        (', "S_AXI_HP3_FPD"]', "]", "ps.hp_ports.value is .*each of the 4 ports"),
+        ('"S_AXI_HP3_FPD"]', '"S_AXI_HPC0_FPD"]', r"ps.hp_ports.value.3 is 'S_AXI_HPC0_FPD'"),
+        ("[ps.hp_ports]", "[ps.ports]", "key ps.hp_ports is missing"),
+        ('"pl_clk0"', '"pl_clk0]; exec rm"', r"ps.clock.value is 'pl_clk0\]; exec rm'"),
+        ('"pl_ps_irq0"', '""', "ps.interrupt.value is ''"),
+        ('"none"', '"some"', "pynq.image.value is 'some'"),
+        ('"none"', '"official"', "pynq.image.value is 'official'. Give pynq.version"),
+        ("[pynq.road]", "[pynq.way]", "key pynq.road is missing"),
+        ("value = []", "value = [12]", "power.rails.value.0 is 12"),
+        ("value = []", 'value = ["a\\n"]', "power.rails.value.0 is"),
+        ("[power.rails]", "[power.rail]", "key power.rails is missing"),
     ],
 )
 def test_a_malformed_file_is_refused_by_file_and_key(directory, old, new, says):
@@ -130,6 +149,42 @@ def test_a_malformed_file_is_refused_by_file_and_key(directory, old, new, says):
     path = directory("mine", ZCU102.replace(old, new, 1))
     with pytest.raises(VitgenError, match=re.escape(str(path)) + ".*" + f"({says})"):
         boards.load("mine")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("[pynq.version]\nvalue = '1'", "pynq.image.value is 'none'. .*only there"),
+        ("[power.logic]\nvalue = 'INT'", "power.logic.value is 'INT'. .*there are none"),
+        ("[power.total]\nvalue = '12V'", "power.total.value is '12V'. .*there are none"),
+        ("[ps.connections]\nvalue = ['a b;c']", "ps.connections.value.0 is 'a b;c'"),
+        ("[ps.connections]\nvalue = ['a']", "ps.connections.value.0 is 'a'"),
+        ("[ps.tcl]\nvalue = 'x'", "key ps.tcl is unknown"),
+    ],
+)
+def test_an_entry_that_contradicts_the_others_is_refused(directory, more, says):
+    directory("mine", f"{ZCU102}\n{more}\ntrust = 'stated'\nsource = 'test'\n")
+    with pytest.raises(VitgenError, match=says):
+        boards.load("mine")
+
+
+def test_the_kria_is_a_module_on_a_carrier():
+    board = boards.load("kv260")
+    assert board.ps.connections == (
+        "som240_1_connector xilinx.com:kv260_carrier:som240_1_connector:1.3",
+    )
+    assert boards.load("zcu104").ps.connections == ()
+    assert board.to_dict()["ps"]["hp_ports"] == board.ps.hp_ports
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_what_block_design_and_driver_need_is_there(name):
+    board = boards.load(name)
+    assert board.board_part.endswith(":part0:" + board.board_part.rpartition(":")[2])
+    assert board.ps.hp_ports == tuple(f"S_AXI_HP{port}_FPD" for port in range(board.dram.ports))
+    assert board.pynq.board and board.pynq.road.endswith(".")
+    assert (board.pynq.image == "none") == (board.pynq.version == "")
+    assert board.power.logic == "" or board.power.logic in board.power.rails
 
 
 def test_a_file_that_is_no_text_is_refused(directory):

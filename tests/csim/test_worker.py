@@ -87,9 +87,12 @@ def test_stack_overflow_is_told(built: Built) -> None:
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_child_ends_with_its_parent(built: Built, end: signal.Signals) -> None:
     script = textwrap.dedent("""
+        import signal
         import sys
         from pathlib import Path
         from tests.csim import test_worker
+        # A job in the background of a shell is started with Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from vitgen.csim import Worker
         with Worker() as worker:
             print(worker.call(test_worker.pid), flush=True)

@@ -1,5 +1,7 @@
 """Block RAMs against a brute force over shapes; every memory of the netlist on the bill once."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.deit_steps import deit_steps
@@ -10,7 +12,10 @@ from vitgen.design.cost_memory import (
     lutram_luts,
     memories,
     type_widths,
+    ultra_banks,
+    uram,
 )
+from vitgen.design.cost_resources import bill
 from vitgen.design.instance import engine_for
 from vitgen.design.needs import needs_of
 from vitgen.design.netlist import Per, banks, streams
@@ -56,6 +61,11 @@ def test_known_shapes():
     assert bram18(73, 512) == 3  # two blocks less a half
 
 
+def test_ultra_rams_are_4096_words_of_72_bits():
+    shapes = [(1, 1), (72, 4096), (73, 4096), (72, 4097), (144, 15360), (264, 1970)]
+    assert [uram(*shape) for shape in shapes] == [1, 1, 2, 2, 8, 4]
+
+
 def test_shallow_memories_are_lut_ram():
     assert Memory("m", 2, 27, LUTRAM_DEPTH, True).bram18 == 0
     assert Memory("m", 2, 27, LUTRAM_DEPTH + 1, True).bram18 == 2 * bram18(27, 65)
@@ -86,3 +96,31 @@ def test_every_bank_and_stream_is_listed_once(array):
         assert listed[f"bank.{bank.name}"].copies == 11
     extra = set(listed) - {s.name for s in streams(made)} - {f"bank.{b.name}" for b in banks(made)}
     assert extra == {"weight_replay", "value_replay", "param_replay"}
+
+
+def test_banks_go_to_ultra_ram_as_far_as_it_reaches():
+    """Those that save most block RAM for each come first; whatever is left over is used as well."""
+    lean = dict(group_lanes=18, groups=1)
+    bare = engine(**lean)
+    size = {m.name.removeprefix("bank."): m for m in memories(bare) if m.name.startswith("bank.")}
+    need = {name: uram(m.width, m.depth) for name, m in size.items()}
+    assert need == {"residual": 4, "act": 6, "prob": 4, "key": 2, "value": 2}
+    saved = {name: m.bram18 for name, m in size.items()}
+    for available in range(20):
+        made = engine(**lean, uram=available)
+        chosen = made.ultra_banks
+        assert sum(need[name] for name in chosen) <= available
+        assert made == replace(bare, ultra_banks=chosen)
+        assert bill(made).uram == sum(need[name] for name in chosen)
+        halves = [sum(item.bram18 for item in bill(e).items) for e in (bare, made)]
+        assert halves[0] - halves[1] == sum(saved[name] for name in chosen)
+        for name in set(need) - set(chosen):  # left out for want of room alone
+            rivals = [r for r in chosen if saved[r] / need[r] >= saved[name] / need[name]]
+            assert need[name] > available - sum(need[r] for r in rivals)
+    assert set(chosen) == set(need)
+
+
+def test_a_bank_that_would_leave_ultra_ram_empty_stays_in_block_ram():
+    shallow = replace(engine(), act_depth=600, prob_depth=64)
+    for name in ("act", "prob"):
+        assert name not in ultra_banks(shallow, 1000)

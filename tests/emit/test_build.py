@@ -29,8 +29,9 @@ def test_scripts_name_files_that_are_there(files):
         for variable, path in NAMED.findall(text)
     }
     assert {"hls/vit_top.cpp", "hls/testbench.cpp", "scripts/hls_config.cfg"} <= named
-    assert named <= set(files)
-    assert ("rtl/multiply.json" in named) == any(name.startswith("rtl/") for name in files)
+    # The open road leaves the SystemVerilog; its script says so where it is missing.
+    assert named - set(files) == {"rtl/vit_top.sv"}
+    assert ("rtl/multiply.json" in named) == ("rtl/multiply.json" in files)
 
 
 def test_the_blackbox_names_files_that_are_there(files):
@@ -38,7 +39,7 @@ def test_the_blackbox_names_files_that_are_there(files):
         return
     box = json.loads(files["rtl/multiply.json"])
     assert {f"rtl/{name}" for name in box["rtl_files"]} == {
-        name for name in files if name.startswith("rtl/") and name.endswith(".v")
+        name for name in files if name.startswith("rtl/multiply") and name.endswith(".v")
     }
     for entry in box["c_files"]:
         up, *rest = PurePosixPath(entry["c_file"]).parts

@@ -76,7 +76,7 @@ def test_top_declares_every_stream_and_calls_every_process_once():
     expected = sum(copies[process.per] for process in netlist.processes())
     assert top.count("  PROCESS(") == expected
     for port in ("key_5_rd", "value_0_wr", "residual_3_rd"):
-        assert f"mode=ap_memory port={port}\n" in top
+        assert f"mode=ap_memory port={port} storage_type=ram_1p latency=1\n" in top
     assert len(re.findall(r"mode=m_axi port=weights_\d bundle=gmem_weights_\d ", top)) == 4
 
 

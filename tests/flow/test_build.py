@@ -1,5 +1,6 @@
 """What a build leaves: the same bytes for the same inputs, and figures that hold for these bytes."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from tests.reference import naive
 from vitgen import VitgenError, ir
 from vitgen.csim.loader import SimulationFailed
 from vitgen.data import digits
-from vitgen.flow import build as flow_build
+from vitgen.flow import steps as flow_steps
 from vitgen.flow.build import build, verify
 from vitgen.flow.evaluate import evaluate
 from vitgen.flow.lowering import model_of
@@ -55,6 +56,21 @@ def test_the_manifest_names_every_file(built):
     assert {"ir.json", "design.json", "report.json", "data/program.bin"} <= set(named)
 
 
+def test_the_driver_names_what_was_built(built):
+    """Its record of data and cycles is that of the files and of the report."""
+    out, report = built
+    record = json.loads((out / "host" / "vitgen_tiny" / "deployment.json").read_text())
+    files = [b for b in (*record["buffers"], *record["golden"].values()) if b["file"]]
+    assert {b["file"] for b in files} == {p.name for p in (out / "data").iterdir()}
+    for entry in files:
+        content = (out / "data" / entry["file"]).read_bytes()
+        assert len(content) == entry["bytes"]
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+    completed = {row["name"]: row["cycles"]["completed"] for row in report["layers"]}
+    assert {row["name"]: row["cycles"] for row in record["layers"]} == completed
+    assert record["weights"] == report["weights"]
+
+
 def test_the_same_inputs_give_the_same_bytes(built, request_of_tiny, tmp_path):
     build(request_of_tiny, tmp_path / "again", verify="csim", images=3)
     assert files_of(tmp_path / "again") == files_of(built[0])
@@ -66,7 +82,7 @@ def test_a_finished_build_is_not_made_again(built, request_of_tiny, monkeypatch)
 
     monkeypatch.setattr("vitgen.flow.lowering.lower_request", refuse)
     for name in ("choose_design", "emit_build", "build_program", "compile_engine"):
-        monkeypatch.setattr(f"vitgen.flow.build.{name}", refuse)
+        monkeypatch.setattr(f"vitgen.flow.steps.{name}", refuse)
     before = files_of(built[0])
     build(request_of_tiny, built[0], verify="csim", images=3)
     assert build(request_of_tiny, built[0]) == built[1]  # the verification still holds
@@ -106,7 +122,7 @@ def test_a_changed_byte_is_noticed_and_mended(built, request_of_tiny, vitgen, fi
 @pytest.fixture
 def wrong_weights(monkeypatch):
     """The memory image on disk holds weights that are not the network's."""
-    honest = flow_build.build_program
+    honest = flow_steps.build_program
 
     def planted(graph, engine):
         program = honest(graph, engine)
@@ -114,7 +130,7 @@ def wrong_weights(monkeypatch):
         port[: len(port) // 2] ^= 1
         return replace(program, weights=(port, *program.weights[1:]))
 
-    monkeypatch.setattr(flow_build, "build_program", planted)
+    monkeypatch.setattr(flow_steps, "build_program", planted)
 
 
 def test_a_difference_ends_with_1(wrong_weights, tiny, vitgen, tmp_path):
@@ -132,7 +148,7 @@ def test_a_deadlock_ends_with_1(tiny, vitgen, tmp_path, monkeypatch):
     def stuck(*_):
         raise SimulationFailed("deadlock: process feed waits for weights")
 
-    monkeypatch.setattr("vitgen.flow.build.Worker.call", stuck)
+    monkeypatch.setattr("vitgen.flow.steps.Worker.call", stuck)
     said = vitgen("build", "--model", tiny, "--bits", "4/8", "--out", tmp_path / "out",
                   "--verify", "csim", "--images", 1)  # fmt: skip
     assert said.status == 1 and "process feed waits" in said.err

@@ -13,7 +13,7 @@ from vitgen.rtl.yosys import Counts
 
 LINES = (
     Line("vit_top", "shell", 1, Counts(0, 3000, 1500, 2.0)),
-    Line("requant_i", "process", 3, Counts(2, 1200, 1000, 0.5)),
+    Line("requant_i", "process", 3, Counts(2, 1200, 1000, 0.5, 1)),
 )
 
 
@@ -44,7 +44,7 @@ def test_counts_go_into_the_report_and_are_made_once(copy, vitgen, monkeypatch):
     design = json.loads((copy / "design.json").read_text())
     assert [engine.to_json() for engine in engines] == [design["engine"]]
     found = {name: r["synthesized"] for name, r in report["resources"].items()}
-    assert found == {"dsp": 6, "lut": 6600, "ff": 4500, "bram36": 4}  # 3.5 blocks
+    assert found == {"dsp": 6, "lut": 6600, "ff": 4500, "bram36": 4, "uram": 3}  # 3.5 blocks
     assert report["resources_from"] == "yosys"
     assert report["modules"] == [line.to_json() for line in LINES]
     assert json.loads((copy / "report.json").read_text()) == report

@@ -99,10 +99,10 @@ def test_killed_at_any_write_a_build_goes_on(
     ("where", "name", "count", "number"),
     [
         ("vitgen.lower", "lower", 1, signal.SIGKILL),
-        ("vitgen.flow.build", "encode_program", 1, signal.SIGKILL),
+        ("vitgen.flow.steps", "encode_program", 1, signal.SIGKILL),
         ("vitgen.csim.worker", "Worker.call", 3, signal.SIGKILL),
         ("vitgen.csim.worker", "Worker.call", 3, signal.SIGINT),
-        ("vitgen.flow.build", "render_html", 1, signal.SIGTERM),
+        ("vitgen.flow.steps", "render_html", 1, signal.SIGTERM),
     ],
 )
 def test_a_signal_in_a_step_leaves_a_build_that_goes_on(
@@ -126,7 +126,7 @@ def test_a_signal_in_a_step_leaves_a_build_that_goes_on(
 def test_verify_goes_on_with_an_unfinished_build(vitgen, tiny, uninterrupted, tmp_path):
     out = tmp_path / "out"
     command = ("build", "--model", tiny, "--bits", "4/8", "--out", out)
-    done = cut_off("vitgen.flow.build", "encode_program", 1, signal.SIGKILL, *command)
+    done = cut_off("vitgen.flow.steps", "encode_program", 1, signal.SIGKILL, *command)
     assert done.returncode == -signal.SIGKILL
     assert vitgen("verify", out, "--images", 3).status == 0
     assert files_of(out) == files_of(uninterrupted)

@@ -1,20 +1,26 @@
 """``rtl/`` of a build: the accelerator as it was simulated, the same bytes for the same design."""
 
 import json
+import os
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from tests.emit.tools import run_tcl
 from tests.flow.conftest import files_of
 from vitgen.boards import Board
 from vitgen.design.choice import Design
 from vitgen.design.instance import engine_for
 from vitgen.design.needs import needs_of
+from vitgen.emit.wiring import ports
 from vitgen.errors import VitgenError
 from vitgen.flow.build import Build, build, verify
 from vitgen.flow.request import BuildRequest
 from vitgen.flow.waveform import Waveform
 from vitgen.ir import Graph
+from vitgen.rtl.verilator import find_verilator
 
 SHARED = {"stream_fifo.sv", "process_ram.sv"}
 SHELL = {"vit_top.sv", "control.sv", "axi_read.sv", "axi_write.sv"}
@@ -34,7 +40,7 @@ def small():
         return Design(board.name, clock, engine, "lut", {"lut": 0.1}, 1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vitgen.flow.build.choose_design", choose)
+        patch.setattr("vitgen.flow.steps.choose_design", choose)
         patch.setattr(Build, "count_resources", lambda self: None)
         yield
 
@@ -68,6 +74,39 @@ def test_it_is_the_whole_accelerator(built):
     assert {f"rtl/{name}" for name in texts} <= set(digest)
     for name, text in texts.items():
         assert str(out) not in text and not re.search(r"/(tmp|home|root|work)/", text), name
+
+
+def test_vivado_gets_all_of_it(built, tmp_path):
+    """What the script puts into the IP elaborates by itself, below the top module of the IP."""
+    _, out, _ = built
+    design = Design.from_json(json.loads((out / "design.json").read_text()))
+    buses = ["s_axi_control", *(f"m_axi_gmem_{port.name}" for port in ports(design.engine))]
+    ran = run_tcl(
+        out / "scripts/vivado.tcl", ["open", "-", str(tmp_path / "bit")], tool="vivado",
+        place=tmp_path / "work", buses=buses,
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    packaged = ran.commands[: ran.names().index("close_project")]
+    files = [file for name, *words in packaged if name == "add_files" for word in words
+             for file in word.split() if file.startswith("/")]  # fmt: skip
+    assert {"vit_ip.v", "vit_core.sv"} <= {Path(file).name for file in files}
+    tool = find_verilator()
+    command = [
+        tool.command,
+        "--lint-only",
+        "-Wno-fatal",
+        "-Wno-lint",
+        "-Wno-style",
+        "--top-module",
+        "vit_ip",
+    ]
+    environment = dict(os.environ)
+    if tool.root is not None:
+        environment["VERILATOR_ROOT"] = str(tool.root)
+    done = subprocess.run(
+        [*command, *files], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_its_bytes_depend_on_the_design_alone(built, small, tiny, tmp_path):

@@ -34,8 +34,11 @@ DEIT_B_ENGINE = Engine(
 )  # fmt: skip
 
 MODULES = [
-    dict(name="vit_top", kind="shell", copies=1, dsp=0, lut=1_040, ff=1, bram36=0.5),
-    dict(name="multiply_i", kind="process", copies=2, dsp=960, lut=68_000, ff=25_000, bram36=0.5),
+    dict(name="vit_top", kind="shell", copies=1, dsp=0, lut=1_040, ff=1, bram36=0.5, uram=0),
+    dict(
+        name="multiply_i", kind="process", copies=2, dsp=960, lut=68_000, ff=25_000, bram36=0.5,
+        uram=0,
+    ),
 ]
 
 
@@ -45,7 +48,7 @@ def make_deit():
     subject = Subject(
         "deit_b", "4/8", "mixed", 86_566_888, deit_steps("b", bits=4, pot_ratio=0.25)
     )
-    shares = {"dsp": 0.9956, "lut": 0.9947, "ff": 0.627, "bram36": 0.6676}
+    shares = {"dsp": 0.9956, "lut": 0.9947, "ff": 0.627, "bram36": 0.6676, "uram": 0.0}
     design = Design("zcu102", 150.0, DEIT_B_ENGINE, "dsp", shares, 17897)
 
     def make(**evidence):

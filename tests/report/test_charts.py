@@ -140,14 +140,23 @@ def test_every_picture_fits_its_frame(name, request):
 
 def test_resources_are_shares_of_the_board(deit):
     style_room = 900.0 - 70 - 200
-    top = max(1.0, *(r["estimated"] / r["available"] for r in deit["resources"].values()))
-    for bar, name in zip(
-        groups(charts.resources(deit)), ("dsp", "lut", "ff", "bram36"), strict=True
-    ):
+    shown = ("dsp", "lut", "ff", "bram36")  # the board has no URAM
+    assert deit["resources"]["uram"]["available"] == 0 and "URAM" not in charts.resources(deit)
+    resources = [deit["resources"][name] for name in shown]
+    top = max(1.0, *(r["estimated"] / r["available"] for r in resources))
+    for bar, name in zip(groups(charts.resources(deit)), shown, strict=True):
         resource = deit["resources"][name]
         share = resource["estimated"] / resource["available"]
         assert sum(w for _, w, _ in bar) == pytest.approx(share / top * style_room, abs=1)
     assert len(charts.items_legend(deit)) == len(fold_items(deit["items"])) == 8
+
+
+def test_ultra_ram_is_shown_where_the_board_has_some(deit):
+    deit["resources"]["uram"] = {"estimated": 24, "synthesized": None, "available": 96}
+    deit["items"][-1]["uram"] += 24
+    svg = charts.resources(deit)
+    assert "24 of 96" in svg and len(groups(svg)) == 5
+    assert sum(cells["uram"] for _, cells in fold_items(deit["items"])) == 24
 
 
 def test_resources_beyond_the_board_stay_in_the_picture(deit):

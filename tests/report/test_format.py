@@ -52,7 +52,7 @@ def test_folding_keeps_the_sums(deit):
     ]  # fmt: skip
     assert sum(sum(cells.values()) for _, cells in rows) == deit["cycles"]["estimated"]
     folded = fold_items(deit["items"])
-    for resource in ("dsp", "lut", "ff", "bram36"):
+    for resource in ("dsp", "lut", "ff", "bram36", "uram"):
         total = sum(cells[resource] for _, cells in folded)
         assert total == pytest.approx(deit["resources"][resource]["estimated"], abs=0.5)
 

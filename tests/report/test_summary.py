@@ -11,6 +11,7 @@ from tests.report.conftest import BOARD, EXACT, FIDELITY, FIRST, MODULES
 from vitgen.csim.compare import Difference, Result
 from vitgen.design.cost import Workload, estimate
 from vitgen.design.steps import fuse
+from vitgen.report.format import synthesis_lines
 from vitgen.report.schema import Report, check
 from vitgen.report.summary import summarize
 
@@ -46,7 +47,8 @@ def test_known_figures_of_deit_b(deit):
     assert weights < deit["dram_bytes_per_image"]["weights"] < 1.5 * weights
     assert deit["roofline"]["peak_mac_per_cycle"] == (3 * 48 + 48) * 40
     assert deit["resources"]["dsp"]["available"] == BOARD.resources.dsp
-    assert deit["board_figures"]["resources.lut"]["trust"] == "unverified"
+    assert deit["board_figures"]["resources.lut"]["trust"] == "stated"
+    assert not any(key.startswith(("ps.", "pynq.", "power.")) for key in deit["board_figures"])
 
 
 def test_estimate_is_the_cost_models(tiny, tiny_build):
@@ -140,7 +142,7 @@ def test_simulated_cycles_by_layer(make_deit, deit):
 def test_synthesis_stands_beside_the_estimate(make_deit):
     report = make_deit(modules=MODULES)
     found = {name: r["synthesized"] for name, r in report["resources"].items()}
-    assert found == {"dsp": 1_920, "lut": 137_040, "ff": 50_001, "bram36": 2}
+    assert found == {"dsp": 1_920, "lut": 137_040, "ff": 50_001, "bram36": 2, "uram": 0}
     assert report["resources_from"] == "yosys" and report["modules"] == MODULES
 
 
@@ -181,3 +183,47 @@ def test_check_refuses(deit, change, message):
     change(deit)
     with pytest.raises(ValueError, match=message):
         check(deit)
+
+
+HLS = {
+    "tool": "vitis_hls 2023.1",
+    "clock_ns": {"target": 6.67, "estimated": 4.9},
+    "latency": {"min": 12, "max": None},
+    "resources": {"dsp": 4, "lut": 9, "ff": 8, "bram18": 2, "uram": 0},
+    "modules": [],
+    "loops": [{"module": "gelu", "loop": "a", "ii": 2, "target": 1, "depth": 9}],
+    "missed": [{"module": "gelu", "loop": "a", "ii": 2, "target": 1, "depth": 9}],
+}
+PLACED = {"dsp": 40, "lut": 900, "ff": 800, "bram36": 2.5, "uram": 0}
+
+
+def vivado(wns, whs):
+    slack = {"wns_ns": wns, "tns_ns": 0.0, "setup_failing": 3, "whs_ns": whs, "hold_failing": 1}
+    return {"tool": "vivado 2024.1", "road": "open", "resources": PLACED, "accelerator": PLACED,
+            "timing": slack}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wns, whs, met", [(0.1, 0.0, True), (None, None, True), (-0.1, 0.1, False), (0.1, -0.1, False)]
+)
+def test_figures_of_the_vendor_stand_beside_the_others(make_deit, wns, whs, met):
+    report = make_deit(modules=MODULES, synthesis={"hls": HLS, "vivado": vivado(wns, whs)})
+    assert report["synthesis"]["hls"] == HLS
+    assert report["synthesis"]["vivado"] == vivado(wns, whs) | {"met": met}
+    assert {k: r["vivado"] for k, r in report["resources"].items()} == dict(
+        dsp=40, lut=900, ff=800, bram36=3, uram=0
+    )
+    assert report["resources_from"] == "yosys"
+    lines = synthesis_lines(report)
+    assert lines[:2] == [
+        "vitis_hls 2023.1: 0 of 1 loop at their interval",
+        "  gelu, loop a: II 2 where the pragma asks for II 1",
+    ]
+    assert "40 DSP, 900 LUT, 800 FF, 2.5 BRAM36" in lines[2] and "URAM" not in lines[2]
+    assert ("NOT met" in lines[3]) == (not met) and ("4 endpoints fail" in lines[3]) == (not met)
+
+
+def test_without_the_vendor_there_are_no_figures_of_it(tiny):
+    assert tiny["synthesis"] == {"hls": None, "vivado": None}
+    assert all(r["vivado"] is None for r in tiny["resources"].values())
+    assert synthesis_lines(tiny) == []

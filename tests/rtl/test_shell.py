@@ -11,7 +11,7 @@ import pytest
 from tests.emit import engines
 from tests.rtl.bench import Instance, build, run, wrapper
 from vitgen.emit import registers
-from vitgen.emit.shell import emit_shell
+from vitgen.emit.shell import emit_bank, emit_ip_top, emit_shell
 
 SEED = "7"
 ENGINE = engines.make("b")  # two weight ports
@@ -27,15 +27,16 @@ INSTANCES = [
     Instance("read", "axi_read", {"OUTSTANDING": 4, "ADDRESS_BITS": 28}),
     Instance("fast", "axi_read", {"OUTSTANDING": 8, "ADDRESS_BITS": 28}),
     Instance("write", "axi_write", {"OUTSTANDING": 4, "ADDRESS_BITS": 28}),
-    Instance("top", "vit_top", {}),
+    Instance("bank", "bank_ram", {"DEPTH": RAM[0], "WIDTH": RAM[1], "ADDRESS_BITS": 6}),
+    Instance("top", "vit_ip", {}),  # around vit_top
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("shell")
-    files = emit_shell(ENGINE).texts()
-    modules = {name.removesuffix(".sv"): text for name, text in files.items()}
+    files = (emit_shell(ENGINE) | emit_ip_top(ENGINE) | emit_bank(ENGINE)).texts()
+    modules = {Path(name).stem: text for name, text in files.items()}
     files["bench.sv"] = wrapper(modules, INSTANCES)
     # Every warning about the shell is an error; the tests' own core is laxer.
     files["vit_core.sv"] = "/* verilator lint_off WIDTH */\n" + CORE.read_text()

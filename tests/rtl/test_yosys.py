@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from vitgen.design.cost_memory import bram18
+from vitgen.design.cost_memory import bram18, uram
 from vitgen.errors import VitgenError
 from vitgen.resources import templates_dir
 from vitgen.rtl import yosys
@@ -80,6 +80,20 @@ def test_deep_memories_are_block_rams_by_the_packing_rule(cache, module):
         jobs.append(Job(rtl(module), module, sizes))
     found = [counts.bram36 for counts in count_all(jobs, cache)]
     assert found == [bram18(width, depth) / 2 for width, depth in DEEP]
+
+
+def test_banks_in_ultra_ram_take_what_the_estimate_says(cache):
+    """No block RAM is left. A column of half a word's width yosys folds into half as many RAMs by
+    writing halves of words; the estimate does not count on it."""
+    shapes = [(72, 4096), (144, 15360), (216, 6304), (320, 1970), (104, 6304)]
+    jobs = []
+    for width, depth in shapes:
+        sizes = {"WIDTH": width, "DEPTH": depth, "ADDRESS_BITS": (depth - 1).bit_length()}
+        jobs.append(Job(rtl("process_ram"), "process_ram", sizes | {"ULTRA": 1}))
+    found = count_all(jobs, cache)
+    assert [counts.bram36 for counts in found] == [0] * len(shapes)
+    assert [counts.uram for counts in found[:-1]] == [uram(*shape) for shape in shapes[:-1]]
+    assert found[-1].uram == 3 < uram(*shapes[-1])
 
 
 def test_equal_jobs_are_mapped_once_and_kept(cache, monkeypatch):

@@ -35,6 +35,7 @@ RESOURCE_TITLES = {
     "lut": "LUTs",
     "ff": "flip-flops",
     "bram36": "block RAMs of 36 Kb",
+    "uram": "UltraRAMs of 288 Kb",
 }
 
 

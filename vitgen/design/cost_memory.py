@@ -3,11 +3,16 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from vitgen.design.engine import ACCUMULATOR_BITS, BEAT_BITS, Engine
+from vitgen.design.engine import ACCUMULATOR_BITS, BANKS, BEAT_BITS, Engine
 from vitgen.design.netlist import Per, banks, streams
 
 LUTRAM_DEPTH = 64
 """Up to this many words a memory is LUT RAM; beyond, it is block RAM."""
+
+# An UltraRAM has one shape (UG573). One that replaces less than two block RAMs stands empty for the
+# better part, and serves a wider bank of another design better.
+ULTRA_WIDTH, ULTRA_DEPTH = 72, 4096
+ULTRA_LEAST_BRAM18 = 4
 
 # Widths and depths of a simple dual-port RAM: RAMB36E2 and its half, RAMB18E2 (UG573).
 BRAM36_SHAPES = ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))
@@ -80,6 +85,11 @@ def bram18(width: int, depth: int) -> int:
     return min(2 * grid(BRAM36_SHAPES), grid(BRAM18_SHAPES))
 
 
+def uram(width: int, depth: int) -> int:
+    """RAMs of 288 kbit that hold ``depth`` words of ``width`` bits."""
+    return -(-width // ULTRA_WIDTH) * -(-depth // ULTRA_DEPTH)
+
+
 def lutram_luts(width: int, depth: int) -> int:
     """LUTs of a simple dual-port LUT RAM: RAM32M16 holds 32 x 14 bits in 8 LUTs, RAM64M8 64 x 7."""
     per_block = 14 if depth <= 32 else 7
@@ -101,6 +111,7 @@ class Memory:
     name, copies : ``copies`` equal ones.
     width, depth : bits of a word, words.
     fifo : whether it is a stream (pointers and flags beside the words).
+    ultra : whether it lies in RAMs of 288 kbit.
     """
 
     name: str
@@ -108,16 +119,25 @@ class Memory:
     width: int
     depth: int
     fifo: bool
+    ultra: bool = False
 
     @property
     def bram18(self) -> int:
         """Halves of block RAMs, all copies."""
-        return self.copies * bram18(self.width, self.depth) if self.depth > LUTRAM_DEPTH else 0
+        if self.ultra or self.depth <= LUTRAM_DEPTH:
+            return 0
+        return self.copies * bram18(self.width, self.depth)
+
+    @property
+    def uram(self) -> int:
+        """RAMs of 288 kbit, all copies."""
+        return self.copies * uram(self.width, self.depth) if self.ultra else 0
 
     @property
     def lut(self) -> int:
         """LUTs of words and control, all copies."""
-        words = 0 if self.depth > LUTRAM_DEPTH else lutram_luts(self.width, self.depth)
+        outside = self.ultra or self.depth > LUTRAM_DEPTH
+        words = 0 if outside else lutram_luts(self.width, self.depth)
         return self.copies * (words + self._control.lut)
 
     @property
@@ -153,7 +173,10 @@ def memories(engine: Engine) -> list[Memory]:
     widths = type_widths(engine)
     copies = {Per.ACCELERATOR: 1, Per.GROUP: engine.groups, Per.PORT: engine.weight_ports}
     found = [
-        Memory(f"bank.{bank.name}", engine.groups, widths[bank.type], bank.depth, False)
+        Memory(
+            f"bank.{bank.name}", engine.groups, widths[bank.type], bank.depth, False,
+            bank.name in engine.ultra_banks,
+        )
         for bank in banks(engine)
     ]
     params = max(engine.max_tile_rows, engine.max_features)
@@ -167,3 +190,21 @@ def memories(engine: Engine) -> list[Memory]:
         for stream in streams(engine)
     ]
     return found
+
+
+def ultra_banks(engine: Engine, available: int) -> tuple[str, ...]:
+    """The banks of ``engine`` that ``available`` RAMs of 288 kbit hold, those first that save the most
+    block RAM for each; none that would leave its own nearly empty."""
+    widths = type_widths(engine)
+    worth = []
+    for bank in banks(engine):
+        width = widths[bank.type]
+        saved, need = bram18(width, bank.depth), uram(width, bank.depth)
+        if bank.depth > LUTRAM_DEPTH and saved >= ULTRA_LEAST_BRAM18 * need:
+            worth.append((-saved / need, engine.groups * need, bank.name))
+    taken = set()
+    for _, need, name in sorted(worth):
+        if need <= available:
+            available -= need
+            taken.add(name)
+    return tuple(name for name in BANKS if name in taken)

@@ -109,6 +109,7 @@ KNOBS = {
     "lut": "Use fewer pot_rows or fewer token lanes.",
     "ff": "Use fewer pot_rows or fewer token lanes.",
     "bram36": "Use more token lanes (shallower banks), a smaller weight_fifo, or a smaller model.",
+    "uram": "Use fewer ultra_banks.",
 }
 
 
@@ -130,6 +131,7 @@ class Item:
     lut: int = 0
     ff: int = 0
     bram18: int = 0
+    uram: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,17 @@ class Bill:
         """Block RAMs of 36 Kb; two halves make one."""
         return -(-self._sum(lambda item: item.bram18) // 2)
 
+    @property
+    def uram(self) -> int:
+        """RAMs of 288 kbit."""
+        return self._sum(lambda item: item.uram)
+
     def totals(self) -> dict[str, int]:
-        """The four totals by name."""
-        return {"dsp": self.dsp, "lut": self.lut, "ff": self.ff, "bram36": self.bram36}
+        """The totals by name."""
+        return {
+            "dsp": self.dsp, "lut": self.lut, "ff": self.ff, "bram36": self.bram36,
+            "uram": self.uram,
+        }  # fmt: skip
 
     def shares(self, available: Available) -> dict[str, float]:
         """Totals as shares of a board's; a need of what the board lacks is infinite."""
@@ -309,7 +319,9 @@ def control_items(engine: Engine) -> list[Item]:
 
 
 def _memory_item(memory: Memory) -> Item:
-    return Item(memory.name, memory.copies, 0, memory.lut, memory.ff, memory.bram18)
+    return Item(
+        memory.name, memory.copies, 0, memory.lut, memory.ff, memory.bram18, memory.uram
+    )
 
 
 def bill(engine: Engine) -> Bill:

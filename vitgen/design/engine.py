@@ -32,6 +32,9 @@ WORD_DEPTH = 4  # words between two processes that keep pace: one in flight each
 BURST_DEPTH = 32  # two bursts of 16 beats
 
 
+BANKS = ("residual", "act", "prob", "key", "value")
+"""Activation RAMs of a token group."""
+
 CHAIN_LENGTH = 16
 """Most DSPs of a cascade that the sums of a tile leave through, one a cycle (array ``dsp48``)."""
 
@@ -88,6 +91,8 @@ class Engine:
     max_rows : most output rows of a weight tile (records that the parameter buffer holds also cover
         ``max_features``).
     residual_depth, act_depth, prob_depth, key_depth, value_depth : words of each bank of a group.
+    ultra_banks : those of :data:`BANKS`, in that order, whose words lie in RAMs of 288 kbit
+        (UltraRAM) instead of block RAM.
     """
 
     array: str
@@ -112,6 +117,7 @@ class Engine:
     prob_depth: int
     key_depth: int
     value_depth: int
+    ultra_banks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array not in MULTIPLIERS_PER_DSP:
@@ -139,6 +145,11 @@ class Engine:
                 raise VitgenError(
                     f"{name} is {value}.", f"It lies between {low} and {high}."
                 )
+        if self.ultra_banks != tuple(name for name in BANKS if name in self.ultra_banks):
+            raise VitgenError(
+                f"ultra_banks is {self.ultra_banks}.",
+                f"Name some of {', '.join(BANKS)}, each once and in this order.",
+            )
         if self.array == "hls":
             self._check_hls()
         if self.row_word_bits > MAX_WORD_BITS:
@@ -249,7 +260,7 @@ class Engine:
 
     def to_json(self) -> dict[str, Any]:
         """The parameters as JSON values."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"ultra_banks": list(self.ultra_banks)}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Engine":
@@ -260,4 +271,4 @@ class Engine:
                 f"Engine parameters {sorted(set(record) ^ names)} are unknown or missing.",
                 "Take the keys from design.json of a build.",
             )
-        return cls(**record)
+        return cls(**record | {"ultra_banks": tuple(record["ultra_banks"])})

@@ -1,5 +1,8 @@
 """An engine made for a graph: bank depths from the graph's needs."""
 
+from dataclasses import replace
+
+from vitgen.design.cost_memory import ultra_banks
 from vitgen.design.engine import Engine
 from vitgen.design.needs import Needs
 from vitgen.errors import DoesNotFit
@@ -19,15 +22,20 @@ def engine_for(
     norm_lanes: int,
     weight_ports: int,
     weight_fifo: int,
+    uram: int = 0,
 ) -> Engine:
     """The engine of this shape that holds what ``needs`` asks for.
+
+    Parameters
+    ----------
+    uram : RAMs of 288 kbit that its banks may take.
 
     Raises
     ------
     VitgenError : the shape breaks a rule of :class:`Engine`.
     """
     slots = -(-needs.tokens // (group_lanes * groups))
-    return Engine(
+    engine = Engine(
         array=array,
         group_lanes=group_lanes,
         groups=groups,
@@ -51,6 +59,7 @@ def engine_for(
         key_depth=needs.key_words * slots,
         value_depth=needs.value_words * slots,
     )
+    return replace(engine, ultra_banks=ultra_banks(engine, uram)) if uram else engine
 
 
 def require_capacity(engine: Engine, needs: Needs) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vitgen.boards import Board
-from vitgen.design.cost import Estimate, array_lanes, check_fit, estimate
+from vitgen.design.cost import RESOURCE_TITLES, Estimate, array_lanes, check_fit, estimate
 from vitgen.design.cost_cycles import Road
 from vitgen.design.cost_resources import Bill, bill, grid_cost, lane_items
 from vitgen.design.cost_workload import Workload
@@ -82,7 +82,8 @@ class _Search:
         self.array, self.utilisation, self.limits = array, utilisation, limits
         self.workload = Workload(steps)
         stock = board.resources.to_dict()
-        self.stock = {name: stock[name] * utilisation for name in ("dsp", "lut", "ff", "bram36")}
+        self.stock = {name: stock[name] * utilisation for name in RESOURCE_TITLES}
+        self.uram = int(self.stock["uram"])
         self.ports = board.dram.ports
         self.considered = 0
         self.timed: dict[Engine, Estimate] = {}
@@ -130,7 +131,8 @@ class _Search:
         """An engine of ``grid`` with the widest units."""
         wide = grid.group_lanes
         fifo = min(self.needs.max_k, 1024)
-        return build(self.needs, self.array, grid, Lanes(wide, wide, wide, wide), ports, fifo)
+        lanes = Lanes(wide, wide, wide, wide)
+        return build(self.needs, self.array, grid, lanes, ports, fifo, self.uram)
 
     def rank(self) -> list[tuple[float, Grid, Lanes, ClosedForm]]:
         """The best grids with fitted lanes, by closed form."""
@@ -191,7 +193,7 @@ class _Search:
         for ports in range(1, self.ports + 1):
             road = Road.of(self.board, self.clock, ports)
             for fifo in FIFOS:
-                engine = build(self.needs, self.array, grid, lanes, ports, fifo)
+                engine = build(self.needs, self.array, grid, lanes, ports, fifo, self.uram)
                 cycles = form.linear_over(engine, road)
                 options.append((cycles, ports, fifo, engine))
         fastest = min(cycles for cycles, *_ in options)
@@ -311,7 +313,8 @@ class _Search:
 
     def smallest(self) -> Engine:
         """One token lane, one row."""
-        return build(self.needs, self.array, Grid(1, 1, 1, 0), Lanes(1, 1, 1, 1), 1, FIFOS[0])
+        lanes = Lanes(1, 1, 1, 1)
+        return build(self.needs, self.array, Grid(1, 1, 1, 0), lanes, 1, FIFOS[0], self.uram)
 
 
 def choose_for(

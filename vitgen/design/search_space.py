@@ -119,9 +119,16 @@ def unit_lanes(group_lanes: int) -> list[int]:
 
 
 def build(
-    needs: Needs, array: str, grid: Grid, lanes: Lanes, weight_ports: int, weight_fifo: int
+    needs: Needs,
+    array: str,
+    grid: Grid,
+    lanes: Lanes,
+    weight_ports: int,
+    weight_fifo: int,
+    uram: int = 0,
 ) -> Engine:
-    """The engine of these choices; raises VitgenError where they break a rule of it."""
+    """The engine of these choices, its banks in up to ``uram`` RAMs of 288 kbit; raises VitgenError
+    where they break a rule of it."""
     return engine_for(
         needs,
         array=array,
@@ -135,6 +142,7 @@ def build(
         norm_lanes=lanes.norm,
         weight_ports=weight_ports,
         weight_fifo=weight_fifo,
+        uram=uram,
     )
 
 

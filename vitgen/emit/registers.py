@@ -82,3 +82,89 @@ def status_registers(engine: Engine) -> list[Register]:
 def address_bits(engine: Engine) -> int:
     """Bits of the slave's byte addresses."""
     return (status_registers(engine)[-1].end - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits of a control word: from bit ``low`` on, ``width`` of them."""
+
+    name: str
+    low: int
+    width: int
+    access: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Word:
+    """A 32-bit word as an IP catalogue lists it; ``access`` is IP-XACT's."""
+
+    name: str
+    offset: int
+    access: str
+    text: str
+    fields: tuple[Field, ...] = ()
+
+
+_RW, _RO = "read-write", "read-only"
+
+_CONTROL = (
+    Word(
+        "CTRL", AP_CTRL, _RW, "Control signals",
+        (
+            Field("AP_START", 0, 1, _RW, "Starts a run; high until it has ended"),
+            Field("AP_DONE", 1, 1, _RO, "A run has ended; clears when read"),
+            Field("AP_IDLE", 2, 1, _RO, "No run goes on"),
+            Field("AP_READY", 3, 1, _RO, "The next run may start; clears when read"),
+            Field("AUTO_RESTART", 7, 1, _RW, "A run follows the other"),
+            Field("INTERRUPT", 9, 1, _RO, "The interrupt line"),
+        ),
+    ),
+    Word(
+        "GIER", GLOBAL_INTERRUPT_ENABLE, _RW, "Global interrupt enable",
+        (Field("Enable", 0, 1, _RW, "Lets the interrupt out"),),
+    ),
+    Word(
+        "IP_IER", INTERRUPT_ENABLE, _RW, "Interrupt enable",
+        (
+            Field("CHAN0_INT_EN", 0, 1, _RW, "ap_done interrupts"),
+            Field("CHAN1_INT_EN", 1, 1, _RW, "ap_ready interrupts"),
+        ),
+    ),
+    Word(
+        "IP_ISR", INTERRUPT_STATUS, _RW, "Interrupt status; a written 1 toggles",
+        (
+            Field("CHAN0_INT_ST", 0, 1, _RW, "ap_done has interrupted"),
+            Field("CHAN1_INT_ST", 1, 1, _RW, "ap_ready has interrupted"),
+        ),
+    ),
+)  # fmt: skip
+
+# Of the words of Verilog and SystemVerilog, those that name buffers of vit_top.
+_VERILOG_WORDS = frozenset({"program", "output"})
+
+
+def vitis_name(argument: str) -> str:
+    """The name that Vitis HLS gives an argument: words of Verilog get ``_r``."""
+    return f"{argument}_r" if argument in _VERILOG_WORDS else argument
+
+
+def catalogue(engine: Engine) -> list[Word]:
+    """Every word of the open road's slave under the names that Vitis HLS gives them in an IP.
+
+    Arguments beyond 32 bits are two words, ``<name>_1`` the low and ``<name>_2`` the high one. All but
+    the last two, ``status`` and ``cycles``, are those of the IP of Vitis HLS too.
+    """
+    found = list(_CONTROL)
+    for register in argument_registers(engine):
+        name, what = vitis_name(register.name), f"Argument {register.name}"
+        if register.words == 1:
+            found.append(Word(name, register.offset, _RW, what))
+            continue
+        for part in range(register.words):
+            text = f"{what}, word {part + 1}"
+            found.append(Word(f"{name}_{part + 1}", register.offset + 4 * part, _RW, text))
+    status, cycles = status_registers(engine)
+    found.append(Word(status.name, status.offset, _RO, "How the run went"))
+    found.append(Word(cycles.name, cycles.offset, _RO, "Clock cycles of the run"))
+    return found

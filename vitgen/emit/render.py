@@ -9,7 +9,7 @@ import jinja2
 import vitgen
 from vitgen.resources import templates_dir
 
-_COMMENTS = {"c++": "//", "tcl": "#", "verilog": "//"}
+_COMMENTS = {"c++": "//", "python": "#", "tcl": "#", "verilog": "//"}
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def banner(template: str, design: str, language: str) -> str:
     ----------
     template : the template's name.
     design : digest of what the file depends on.
-    language : "c++", "tcl" or "verilog".
+    language : "c++", "python", "tcl" or "verilog".
     """
     mark = _COMMENTS[language]
     return (
@@ -65,7 +65,7 @@ def render(template: str, context: Mapping[str, Any], design: str, language: str
     template : name under ``templates/``.
     context : what it may name, besides ``banner``.
     design : digest for the banner.
-    language : "c++", "tcl" or "verilog", for the banner.
+    language : "c++", "python", "tcl" or "verilog", for the banner.
 
     Raises
     ------

@@ -18,11 +18,17 @@ STATIC_FILES = ("stream_fifo.sv", "process_ram.sv", "axi_read.sv", "axi_write.sv
 
 RENDERED_FILES = ("control.sv", "vit_top.sv")
 
+IP_TOP = "vit_ip.v"
+"""The top module of the packaged IP, around ``vit_top``."""
+
+BANK = "bank_ram.v"
+"""An activation RAM beside the IP of Vitis HLS."""
+
 ADDRESS_BITS = 28
 """Bits of the address and of the length in a request to a master, both in beats (dram_address_t)."""
 
 _PORT = re.compile(r"^\s*(input|output) \w+ (\[\d+:\d+\] )?m_axi_(\w+)", re.MULTILINE)
-_LITE_PORT = re.compile(r"^\s*(?:input|output) wire (?:\[.*?\] )?s_axi_(\w+)", re.MULTILINE)
+_LITE_PORT = re.compile(r"^\s*(input|output) wire (\[.*?\] )?s_axi_(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,17 @@ def emit_shell(engine: Engine) -> BuildPlan:
     return BuildPlan(files)
 
 
+def emit_ip_top(engine: Engine) -> BuildPlan:
+    """:data:`IP_TOP`, for ``rtl/``: Verilog with the ports of ``vit_top``, which it instantiates."""
+    values = _context(engine)
+    return BuildPlan({IP_TOP: render(f"rtl/{IP_TOP}.j2", values, design_digest(engine), "verilog")})
+
+
+def emit_bank(engine: Engine) -> BuildPlan:
+    """:data:`BANK`, for ``rtl/``."""
+    return BuildPlan({BANK: _static(BANK, design_digest(engine))})
+
+
 def _static(name: str, design: str) -> bytes:
     text = _template(name)
     return f"{banner(f'rtl/{name}', design, 'verilog')}\n{text}".encode()
@@ -99,6 +116,19 @@ def _axi_signals(name: str) -> list[dict[str, str]]:
     ]
 
 
+def _lite_ports(bits: int) -> list[dict[str, str]]:
+    """The slave of the registers, its addresses ``bits`` wide."""
+    address = f"[{bits - 1}:0] "
+    return [
+        {
+            "direction": direction,
+            "range": address if name.endswith("ADDR") else extent,
+            "name": name,
+        }
+        for direction, extent, name in _LITE_PORT.findall(_template("control.sv.j2"))
+    ]
+
+
 def _context(engine: Engine) -> dict[str, Any]:
     found = masters(engine)
     status, cycles = registers.status_registers(engine)
@@ -113,7 +143,8 @@ def _context(engine: Engine) -> dict[str, Any]:
         "word": lambda offset: f"{bits - 2}'h{offset >> 2:x}",
         "read_signals": _axi_signals("axi_read.sv"),
         "write_signals": _axi_signals("axi_write.sv"),
-        "lite_signals": _LITE_PORT.findall(_template("control.sv.j2")),
+        "lite_signals": [port["name"] for port in _lite_ports(bits)],
+        "lite_ports": _lite_ports(bits),
         "request_bits": 2 * ADDRESS_BITS + 1,
         "request_address_bits": ADDRESS_BITS,
         "instructions": wiring.INSTRUCTIONS,

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vitgen.data import ImageFolder, digits, photographs
+from vitgen.emit.host import Picture
 from vitgen.errors import VitgenError
 from vitgen.flow.request import BuildRequest
 from vitgen.ir import Graph
 from vitgen.models.config import VitConfig
 from vitgen.models.config import config as model_config
 from vitgen.reference.preprocess import normalise, preprocess
+
+_CREDIT_DIGITS = """sample.png: a digit of the "Optical Recognition of Handwritten Digits" data set by
+E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, CC BY 4.0), as scikit-learn carries it."""
+
+_CREDIT_PHOTOGRAPH = """sample.png: the centre of china.jpg, a photograph that scikit-learn carries,
+"some rights reserved by danielbuechele" under CC BY 2.0
+(https://creativecommons.org/licenses/by/2.0/), cropped and made smaller."""
+
+_CREDIT_FOLDER = "sample.png: the first image of the folder that the build was calibrated with."
 
 
 def reads_digits(config: VitConfig) -> bool:
@@ -125,3 +137,18 @@ def verification_images(
             f"--images is {count}, but there are {len(batch)}.", f"Give at most {len(batch)}."
         )
     return batch
+
+
+def sample_picture(request: BuildRequest) -> Picture:
+    """The first verification image as a PNG file of the model's size or larger."""
+    config = model_config(request.model)
+    source = next(iter(_sources(config, request.calibrate, 1, request.seed, False)))
+    pixels = np.asarray(source)
+    if np.issubdtype(pixels.dtype, np.floating):  # a digit, (1, H, W) in 0..1
+        pixels = np.rint(pixels[0] * 255).astype(np.uint8)[..., None]
+    file = BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    if request.calibrate is not None:
+        return Picture(file.getvalue(), _CREDIT_FOLDER)
+    credit = _CREDIT_DIGITS if reads_digits(config) else _CREDIT_PHOTOGRAPH
+    return Picture(file.getvalue(), credit)

@@ -66,12 +66,17 @@ class BuildRequest:
             _choice("scheme", self.scheme, SCHEMES)
         _choice("array", self.array, tuple(MULTIPLIERS_PER_DSP))
         model_config(self.model)
-        boards.load(self.board)
+        board = boards.load(self.board)
         if self.pot_ratio is not None and not 0.0 <= self.pot_ratio <= 1.0:
             raise VitgenError(f"--pot-ratio is {self.pot_ratio}.", "Give a share from 0 to 1.")
         clock = self.clock_mhz
         if clock is not None and not (math.isfinite(clock) and 10 <= clock <= 1000):
             raise VitgenError(f"--clock-mhz is {clock}.", "Give a frequency from 10 to 1000.")
+        if clock is not None and clock > board.max_clock_mhz:
+            raise VitgenError(
+                f"--clock-mhz is {clock:g}, which no design on {board.name} can reach.",
+                f"Its limit is {board.max_clock_mhz} MHz; {board.clock_mhz} is the board's own clock.",
+            )
         if not 0 <= self.seed <= MAX_SEED:
             raise VitgenError(f"--seed is {self.seed}.", f"Give a number from 0 to {MAX_SEED}.")
         self.quant()

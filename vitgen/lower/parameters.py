@@ -1,7 +1,5 @@
 """Integer parameters of single ops from the real numbers of the model."""
 
-import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,44 +11,11 @@ from vitgen.arith.layernorm import BIAS_BITS, NORMAL_FRACTION
 from vitgen.arith.requant import ACCUMULATOR_BITS, MULTIPLIER_BITS
 from vitgen.errors import OverflowRefused
 from vitgen.ir import FIXED, POT, Linear, Tensor
+from vitgen.lower.numbers import Float, Norm, Rows
 from vitgen.models.stem import fold
 from vitgen.quant.weights import RowQuant, row_quantizer
 
-Float = NDArray[np.float64]
-
 MAX_NORM_SHIFT = 24
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Quantized rows of a layer.
-
-    Parameters
-    ----------
-    codes : ``int8 (rows, features)``.
-    scale : ``float64 (rows,)``, real value of code 1.
-    scheme, bits : ``uint8 (rows,)``, as :class:`vitgen.ir.Linear` has them.
-    bias : ``float64 (rows,)``, real.
-    """
-
-    codes: NDArray[np.int8]
-    scale: Float
-    scheme: NDArray[np.uint8]
-    bits: NDArray[np.uint8]
-    bias: Float
-
-    def by_window(self, kernel: int) -> "Rows":
-        """A convolution's features, channel first, in the order of :class:`vitgen.ir.Unfold`."""
-        rows = len(self.codes)
-        codes = self.codes.reshape(rows, -1, kernel, kernel).transpose(0, 2, 3, 1)
-        return dataclasses.replace(self, codes=np.ascontiguousarray(codes.reshape(rows, -1)))
-
-    def split(self, parts: int) -> list["Rows"]:
-        """Equal parts in order: the q, k and v rows of timm's ``qkv``."""
-        fields = [
-            np.split(a, parts) for a in (self.codes, self.scale, self.scheme, self.bits, self.bias)
-        ]
-        return [Rows(*part) for part in zip(*fields, strict=True)]
 
 
 def rows_of(layer: torch.nn.Linear | torch.nn.Conv2d, bias: bool = True) -> Rows:
@@ -141,9 +106,7 @@ def linear_op(
     )
 
 
-def layernorm_parameters(
-    op: str, module: torch.nn.LayerNorm, scale_in: float, scale_out: float
-) -> dict[str, Any]:
+def layernorm_parameters(op: str, norm: Norm, scale_in: float, scale_out: float) -> dict[str, Any]:
     """Epsilon, gain, bias and shift of an integer LayerNorm.
 
     The shift is the largest up to 24 for which every gain stays below ``2**17`` and every bias
@@ -153,10 +116,9 @@ def layernorm_parameters(
     ------
     OverflowRefused : none does.
     """
-    gamma = module.weight.detach().double().numpy() / scale_out
-    beta = module.bias.detach().double().numpy() / scale_out
+    gamma, beta = norm.gamma / scale_out, norm.beta / scale_out
     features = len(gamma)
-    epsilon = max(1, round(features**2 * module.eps / scale_in**2))
+    epsilon = max(1, round(features**2 * norm.eps / scale_in**2))
     for shift in range(MAX_NORM_SHIFT, 0, -1):
         gain = np.rint(gamma * 2.0 ** (shift - NORMAL_FRACTION))
         bias = np.rint(beta * 2.0**shift)

@@ -7,9 +7,9 @@ from vitgen.report.folding import ITEM_NAMES, ROLE_NAMES, fold_items, fold_rows
 from vitgen.report.format import (
     CAUSES,
     COUNTED,
-    RESOURCE_NAMES,
     count,
     percent,
+    resource_names,
     size,
     taken,
     tick,
@@ -94,7 +94,7 @@ def resources(report: Mapping[str, Any]) -> str:
     """
     groups = [(ITEM_NAMES.index(group), group, cells) for group, cells in fold_items(report["items"])]
     rows, top = [], 1.0
-    for name, title in RESOURCE_NAMES.items():
+    for name, title in resource_names(report["resources"]).items():
         resource = report["resources"][name]
         need, source = taken(resource)
         stock = resource["available"]

@@ -88,10 +88,10 @@ def item_group(name: str) -> str:
 
 def fold_items(items: Iterable[Mapping[str, Any]]) -> list[tuple[str, dict[str, float]]]:
     """The bill by group, in the order of :data:`ITEM_NAMES`; block RAMs in units of 36 Kb."""
-    sums = {name: dict.fromkeys(("dsp", "lut", "ff", "bram36"), 0.0) for name in ITEM_NAMES}
+    sums = {name: dict.fromkeys(("dsp", "lut", "ff", "bram36", "uram"), 0.0) for name in ITEM_NAMES}
     for item in items:
         group = sums[item_group(item["name"])]
-        for resource in ("dsp", "lut", "ff"):
+        for resource in ("dsp", "lut", "ff", "uram"):
             group[resource] += item[resource]
         group["bram36"] += item["bram18"] / 2
     return [(name, group) for name, group in sums.items() if any(group.values())]

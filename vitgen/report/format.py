@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-RESOURCE_NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36"}
+RESOURCE_NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM"}
 """Resources in the order of every table."""
 
 CAUSES = {
@@ -109,6 +109,15 @@ COUNTED = "yosys's count"
 """What a figure is called that was counted; Vivado's would differ."""
 
 
+def resource_names(resources: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Keys and titles of the resources of a report, but those that the board lacks and nobody takes."""
+    return {
+        name: title
+        for name, title in RESOURCE_NAMES.items()
+        if resources[name]["available"] or taken(resources[name])[0]
+    }
+
+
 def taken(resource: Mapping[str, Any]) -> tuple[int, str]:
     """What a design takes of a resource, and where the figure is from."""
     if resource["synthesized"] is not None:
@@ -116,12 +125,51 @@ def taken(resource: Mapping[str, Any]) -> tuple[int, str]:
     return resource["estimated"], "estimated"
 
 
+def synthesis_lines(report: Mapping[str, Any]) -> list[str]:
+    """What the vendor's tools reported, a sentence each; empty where none ran."""
+    lines = []
+    hls, vivado = report["synthesis"]["hls"], report["synthesis"]["vivado"]
+    if hls is not None:
+        kept = len(hls["loops"]) - len(hls["missed"])
+        lines.append(
+            f"{hls['tool']}: {kept} of {plural(len(hls['loops']), 'loop')} at their interval"
+        )
+        lines += [f"  {missed_loop(loop)}" for loop in hls["missed"]]
+    if vivado is not None:
+        takes = ", ".join(
+            f"{vivado['resources'][name]:,} {title}"
+            for name, title in RESOURCE_NAMES.items()
+            if report["resources"][name]["available"]
+        )
+        lines.append(f"{vivado['tool']}, whole block design: {takes}")
+        lines.append(f"{vivado['tool']}: {timing(vivado, report['clock_mhz'])}")
+    return lines
+
+
+def missed_loop(loop: Mapping[str, Any]) -> str:
+    """A loop that Vitis HLS did not schedule as its pragma asks."""
+    found = "no pipeline" if loop["ii"] is None else f"II {loop['ii']}"
+    return f"{loop['module']}, loop {loop['loop']}: {found} where the pragma asks for II {loop['target']}"
+
+
+def timing(vivado: Mapping[str, Any], clock_mhz: float) -> str:
+    """Whether Vivado's routed design keeps its clock, and by how much."""
+    found = vivado["timing"]
+    worst = "no path" if found["wns_ns"] is None else f"worst slack {found['wns_ns']:.3f} ns"
+    if vivado["met"]:
+        return f"timing met at {clock_mhz:g} MHz, {worst}"
+    failing = (found["setup_failing"] or 0) + (found["hold_failing"] or 0)
+    return f"timing NOT met at {clock_mhz:g} MHz, {worst}, {plural(failing, 'endpoint')} fail"
+
+
 def next_step(step: Mapping[str, Any]) -> str:
     """One sentence on the next larger array."""
     pot = f" and {step['pot_rows']} power-of-two rows" if step["pot_rows"] else ""
     text = f"{step['dsp_rows']} DSP rows{pot} would give {significant(step['fps'])} frames/s"
     needs = ", ".join(
-        f"{count(step['resources'][name])} {title}" for name, title in RESOURCE_NAMES.items()
+        f"{count(step['resources'][name])} {title}"
+        for name, title in RESOURCE_NAMES.items()
+        if step["resources"][name]
     )
     over = [RESOURCE_NAMES[name] for name in step["beyond_board"]]
     missing = f": more {' and '.join(over)} than the board has" if over else ""

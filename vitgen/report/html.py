@@ -10,13 +10,14 @@ from markupsafe import Markup
 from vitgen.report import charts, roofline
 from vitgen.report.folding import by_bound, by_role, fold_items
 from vitgen.report.format import (
-    RESOURCE_NAMES,
     count,
     next_step,
     percent,
+    resource_names,
     short,
     significant,
     size,
+    synthesis_lines,
     taken,
     verdict,
 )
@@ -38,12 +39,8 @@ def _environment() -> jinja2.Environment:
     )
     shown = dict(
         count=count, percent=percent, short=short, significant=significant, size=size,
-        resource_names=RESOURCE_NAMES,
     )  # fmt: skip
-    environment.filters.update(
-        {name: function for name, function in shown.items() if callable(function)}
-    )
-    environment.globals["resource_names"] = RESOURCE_NAMES
+    environment.filters.update(shown)
     return environment
 
 
@@ -69,9 +66,11 @@ def render_html(report: Mapping[str, Any]) -> str:
         items_legend=charts.items_legend(report),
         items=fold_items(report["items"]),
         verdicts=_verdicts(report),
+        resource_names=resource_names(report["resources"]),
         taken={name: taken(resource) for name, resource in report["resources"].items()},
         cycles=_cycles(report),
         next_step=None if report["next_step"] is None else next_step(report["next_step"]),
+        synthesis_lines=synthesis_lines(report),
         sqnr=_sqnr(report["fidelity"]),
     )  # fmt: skip
 

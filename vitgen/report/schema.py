@@ -33,20 +33,23 @@ class LayerCycles(Cycles):
 
 
 class Resource(Part):
-    """One resource: the cost model's figure, what ``resources_from`` counted, the board's stock."""
+    """One resource: the cost model's figure, what ``resources_from`` counted, what Vivado placed for
+    the whole block design, the board's stock."""
 
     estimated: Count
     synthesized: Count | None
+    vivado: Count | None
     available: Count
 
 
 class Resources(Part):
-    """The four resources of the programmable logic."""
+    """The resources of the programmable logic."""
 
     dsp: Resource
     lut: Resource
     ff: Resource
     bram36: Resource
+    uram: Resource
 
 
 class Item(Part):
@@ -58,6 +61,7 @@ class Item(Part):
     lut: Count
     ff: Count
     bram18: Count
+    uram: Count
 
 
 class Module(Part):
@@ -70,6 +74,7 @@ class Module(Part):
     lut: Count
     ff: Count
     bram36: Annotated[float, Field(ge=0)]
+    uram: Count
 
 
 class Efficiency(Part):
@@ -179,6 +184,97 @@ class Layer(Part):
     share: Share
 
 
+class Clock(Part):
+    """Periods in ns: asked for, and what Vitis HLS expects to reach."""
+
+    target: float | None
+    estimated: float | None
+
+
+class Latency(Part):
+    """Cycles of a call; None where they depend on data."""
+
+    min: Count | None
+    max: Count | None
+
+
+class HlsResources(Part):
+    """What Vitis HLS expects a module to take; ``bram18`` counts halves of block RAMs."""
+
+    dsp: Count
+    lut: Count
+    ff: Count
+    bram18: Count
+    uram: Count
+
+
+class HlsModule(HlsResources):
+    """A module of Vitis HLS."""
+
+    name: str
+
+
+class HlsLoop(Part):
+    """A loop in a pipeline: the interval it has (None: it is not pipelined) and the one asked for."""
+
+    module: str
+    loop: str
+    ii: Count | None
+    target: Count
+    depth: Count | None
+
+
+class HlsSynthesis(Part):
+    """What Vitis HLS reported; ``missed`` are the loops whose interval is longer than asked for."""
+
+    tool: str
+    clock_ns: Clock
+    latency: Latency
+    resources: HlsResources
+    modules: list[HlsModule]
+    loops: list[HlsLoop]
+    missed: list[HlsLoop]
+
+
+class VivadoResources(Part):
+    """What Vivado placed; ``bram36`` comes in halves."""
+
+    dsp: Count
+    lut: Count
+    ff: Count
+    bram36: Annotated[float, Field(ge=0)]
+    uram: Count
+
+
+class Timing(Part):
+    """Worst slacks in ns (None without a path), their sum, and endpoints that fail."""
+
+    wns_ns: float | None
+    tns_ns: float | None
+    setup_failing: Count | None
+    whs_ns: float | None
+    hold_failing: Count | None
+
+
+class VivadoSynthesis(Part):
+    """What Vivado reported of the routed design, and of the accelerator in it; whether the timing is
+    met."""
+
+    tool: str
+    road: Literal["vitis", "open"]
+    resources: VivadoResources
+    accelerator: VivadoResources
+    timing: Timing
+    met: bool
+
+
+class Synthesis(Part):
+    """Figures of the vendor's tools; None where one did not run."""
+
+    hls: HlsSynthesis | None
+    vivado: VivadoSynthesis | None
+
+
 class Roof(Part):
     """A bound of the roofline: products per cycle (compute) or bytes per cycle (memory)."""
 
@@ -235,6 +331,7 @@ class Report(Part):
     resources_from: Literal["yosys"] | None
     items: list[Item]
     modules: list[Module]
+    synthesis: Synthesis
     binding: Binding
     next_step: NextStep | None
     dram_bytes_per_image: Traffic
@@ -274,7 +371,7 @@ def check(report: dict[str, Any]) -> None:
     simulated = [layer.cycles.rtl for layer in parsed.layers if layer.cycles.rtl is not None]
     if simulated and parsed.cycles.rtl is not None:
         sums["simulated cycles of layers"] = (sum(simulated), parsed.cycles.rtl)
-    for name in ("dsp", "lut", "ff", "bram36") if parsed.modules else ():
+    for name in ("dsp", "lut", "ff", "bram36", "uram") if parsed.modules else ():
         total = math.ceil(sum(m.copies * getattr(m, name) for m in parsed.modules))
         sums[f"{name} of modules"] = (total, getattr(parsed.resources, name).synthesized)
     for what, (found, total) in sums.items():

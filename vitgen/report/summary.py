@@ -23,6 +23,7 @@ LEAST_IMAGES = 100
 
 _LARGER = 8  # rows by which the next larger array may exceed the chosen one
 _WORTH = 1.01  # frames that count as an improvement
+_NOT_ESTIMATED_FROM = ("ps.", "pynq.", "power.")  # entries of a board file beside its figures
 _PARAMETERS = ("weight", "bias", "gain")  # constants of ops that a float model has too
 
 
@@ -83,6 +84,7 @@ def summarize(
     fidelity: Mapping[str, Any] | None,
     weights: str,
     modules: Sequence[Mapping[str, Any]] = (),
+    synthesis: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of a build, in the form of :class:`vitgen.report.schema.Report`.
 
@@ -96,10 +98,12 @@ def summarize(
     weights : "trained" or "synthetic".
     modules : of the RTL with what each takes (:class:`vitgen.report.schema.Module`), where yosys
         counted them.
+    synthesis : what Vitis HLS ("hls") and Vivado ("vivado") reported, None or absent where they did
+        not run (:class:`vitgen.report.schema.Synthesis`, without ``met``).
     """
     return compose(
         Subject.of(graph), design, request=request, verification=verification, fidelity=fidelity,
-        weights=weights, modules=modules,
+        weights=weights, modules=modules, synthesis=synthesis,
     )  # fmt: skip
 
 
@@ -112,6 +116,7 @@ def compose(
     fidelity: Mapping[str, Any] | None = None,
     weights: str = "synthetic",
     modules: Sequence[Mapping[str, Any]] = (),
+    synthesis: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """:func:`summarize` for a model that need not have weights."""
     board = boards.load(design.board)
@@ -121,6 +126,7 @@ def compose(
     verified = _verification(verification or {})
     rtl = (verified["rtl"] or {}).get("cycles")
     cycles = found.cycles if rtl is None else float(rtl)
+    vendor = _synthesis(synthesis or {})
     road = Road.of(board, clock, engine.weight_ports)
     report = {
         "vitgen": __version__,
@@ -143,10 +149,11 @@ def compose(
             "ideal": found.timeline.ideal / cycles,
             "busy_lanes": found.macs / (found.lanes * cycles),
         },
-        "resources": _resources(found, board, modules),
+        "resources": _resources(found, board, modules, vendor["vivado"]),
         "resources_from": "yosys" if modules else None,
         "items": [asdict(item) for item in found.bill.items],
         "modules": [dict(module) for module in modules],
+        "synthesis": vendor,
         "binding": {"resource": design.binding, "shares": dict(design.shares)},
         "next_step": _next_step(found, workload, board),
         "dram_bytes_per_image": {"total": found.traffic.total, **asdict(found.traffic)},
@@ -158,20 +165,14 @@ def compose(
         "engine": engine.to_json(),
         "roofline": _roofline(found, board, cycles),
         "board_figures": {
-            key: {"value": _figure(board, key), "trust": p.trust, "source": p.source}
+            key: {"value": board.value(key), "trust": p.trust, "source": p.source}
             for key, p in board.provenance.items()
+            if not key.startswith(_NOT_ESTIMATED_FROM)
         },
         "request": dict(request),
     }
     check(report)
     return report
-
-
-def _figure(board: Board, key: str) -> Any:
-    value: Any = board
-    for name in key.split("."):
-        value = getattr(value, name)
-    return value
 
 
 def _causes(found: Estimate) -> dict[str, int]:
@@ -187,8 +188,20 @@ def _causes(found: Estimate) -> dict[str, int]:
     return causes
 
 
+def _synthesis(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of the vendor's tools, and whether the timing is met."""
+    vivado = figures.get("vivado")
+    if vivado is not None:
+        slacks = (vivado["timing"]["wns_ns"], vivado["timing"]["whs_ns"])
+        vivado = {**vivado, "met": all(slack is None or slack >= 0 for slack in slacks)}
+    return {"hls": figures.get("hls"), "vivado": vivado}
+
+
 def _resources(
-    found: Estimate, board: Board, modules: Sequence[Mapping[str, Any]]
+    found: Estimate,
+    board: Board,
+    modules: Sequence[Mapping[str, Any]],
+    vivado: Mapping[str, Any] | None,
 ) -> dict[str, dict[str, int | None]]:
     stock = board.resources.to_dict()
 
@@ -198,7 +211,12 @@ def _resources(
         return math.ceil(sum(module["copies"] * module[name] for module in modules))
 
     return {
-        name: {"estimated": need, "synthesized": counted(name), "available": stock[name]}
+        name: {
+            "estimated": need,
+            "synthesized": counted(name),
+            "vivado": None if vivado is None else math.ceil(vivado["resources"][name]),
+            "available": stock[name],
+        }
         for name, need in found.bill.totals().items()
     }
 

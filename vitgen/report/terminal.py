@@ -15,9 +15,11 @@ from vitgen.report.format import (
     next_step,
     percent,
     plural,
+    resource_names,
     short,
     significant,
     size,
+    synthesis_lines,
     taken,
     verdict,
 )
@@ -31,6 +33,8 @@ FILES = (
     ("rtl/", "the accelerator, or its multiplier array, as SystemVerilog"),
     ("data/", "program, weights, golden image and logits"),
     ("scripts/", "from here to the bitstream"),
+    ("host/", "driver for PYNQ and notebook"),
+    ("bitstream/vit_top.bit", "the bitstream, by Vivado"),
 )
 
 
@@ -113,6 +117,8 @@ def _figures(report: Mapping[str, Any], out: Console) -> None:
     out.print(speed)
     out.print()
     out.print(_resources(report, "utf" in (out.encoding or "").lower()))
+    for line in synthesis_lines(report):
+        out.print(Text(line))
     out.print(_layers(report))
 
 
@@ -131,7 +137,7 @@ def _resources(report: Mapping[str, Any], blocks: bool) -> Table:
         ("share", "right"), ("", "left"),
     ):  # fmt: skip
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name, title in RESOURCE_NAMES.items():
+    for name, title in resource_names(report["resources"]).items():
         resource = report["resources"][name]
         need, source = taken(resource)
         stock = resource["available"]

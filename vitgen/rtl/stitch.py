@@ -259,8 +259,11 @@ class _Stitcher:
         ]
         for side in ("rd_req", "rd_resp", "wr_req"):
             links += [(f"{side}_{part}", f"{bank.name}_{side}_{part}") for part in ("vld", "rdy")]
+        parameters = f".DEPTH({bank.depth}), .WIDTH({width}), .ADDRESS_BITS({address})"
+        if bank.name in self.engine.ultra_banks:
+            parameters += ", .ULTRA(1)"
         self.group.instance(
-            f"process_ram #(.DEPTH({bank.depth}), .WIDTH({width}), .ADDRESS_BITS({address}))",
+            f"process_ram #({parameters})",
             f"{bank.name}_bank",
             links,
         )

@@ -78,6 +78,7 @@ LUTS = {
 
 _FF = ("FDRE", "FDSE", "FDCE", "FDPE")
 _BRAM36 = {"RAMB36E2": 1.0, "RAMB18E2": 0.5}
+_URAM = ("URAM288", "URAM288_BASE")
 _FREE = ("CARRY4", "CARRY8", "MUXF7", "MUXF8", "MUXF9", "GND", "VCC")
 """Beside the LUTs of a slice, in numbers that follow theirs."""
 
@@ -94,16 +95,20 @@ class Counts:
     lut: int = 0
     ff: int = 0
     bram36: float = 0.0
+    uram: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             self.dsp + other.dsp, self.lut + other.lut, self.ff + other.ff,
-            self.bram36 + other.bram36,
+            self.bram36 + other.bram36, self.uram + other.uram,
         )  # fmt: skip
 
     def times(self, copies: int) -> "Counts":
         """That many of it."""
-        return Counts(copies * self.dsp, copies * self.lut, copies * self.ff, copies * self.bram36)
+        return Counts(
+            copies * self.dsp, copies * self.lut, copies * self.ff, copies * self.bram36,
+            copies * self.uram,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class Job:
         """Names the result: text, parameters, script and yosys."""
         digest = hashlib.sha256()
         parts = [_version(), *_LIBRARY, *_BODY, (templates_dir() / "rtl" / _MAP).read_text()]
-        parts += [json.dumps([LUTS, _BRAM36, _FF]), self.verilog, self.top, *sorted(self.left_out)]
+        parts += [json.dumps([LUTS, _BRAM36, _URAM, _FF]), self.verilog, self.top, *sorted(self.left_out)]
         parts += [f"{name}={value}" for name, value in sorted(self.parameters.items())]
         for part in parts:
             raw = part.encode()
@@ -266,7 +271,7 @@ def _yosys(place: Path) -> dict[str, Any]:
 
 def _counts(modules: Mapping[str, Any], top: str, left_out: frozenset[str]) -> Counts:
     """What ``top`` takes, its submodules as often as they stand in it."""
-    dsp = lut = ff = 0
+    dsp = lut = ff = uram = 0
     bram36 = 0.0
     inner = Counts()
     for cell, number in modules[top]["num_cells_by_type"].items():
@@ -281,9 +286,11 @@ def _counts(modules: Mapping[str, Any], top: str, left_out: frozenset[str]) -> C
             ff += number
         elif name in _BRAM36:
             bram36 += _BRAM36[name] * number
+        elif name in _URAM:
+            uram += number
         elif name not in _FREE and name not in left_out:
             raise VitgenError(
                 f"yosys mapped {top} to a cell that is not counted: {name}.",
                 "This is a bug: report it.",
             )
-    return inner + Counts(dsp, lut, ff, bram36)
+    return inner + Counts(dsp, lut, ff, bram36, uram)

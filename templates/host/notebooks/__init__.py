@@ -1,0 +1,1 @@
+"""Notebooks of this package; ``pynq get-notebooks`` copies them to where Jupyter looks."""

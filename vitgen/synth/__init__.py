@@ -1,0 +1,1 @@
+"""The vendor's tools: found, run with their progress shown, their reports read."""
