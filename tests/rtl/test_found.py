@@ -1,0 +1,50 @@
+"""The smallest programs of what random ones found: what was wrong once stays right."""
+
+from tests.rtl.fuzz_bench import failures
+from tests.rtl.fuzz_expressions import Struct, Variable
+from tests.rtl.fuzz_program import Memory, Program, Stream, line
+
+_BYTE = Variable("", 8, False)
+_COMMAND = Struct(
+    "found_command",
+    (Variable("stop", 1, False), Variable("count", 3, False), Variable("bits", 8, False)),
+)
+_STREAMS = [Stream("in0", "ap_uint<8>", (_BYTE,), False), Stream("out0", "ap_uint<8>", (_BYTE,), True)]
+_BANK = Memory("look0_rd", _BYTE, 8, 3, "read", 1)
+
+
+def made(body: str, memories: tuple[Memory, ...] = ()) -> Program:
+    """A process that runs the body once a command, and takes eight bytes for each at most."""
+    text = (
+        "while (true) {\n"
+        "const found_command command = commands.read();\n"
+        f"if (command.stop) break;\n{body}\n}}"
+    )
+    return Program(1, [_COMMAND], [line(text)], _STREAMS, list(memories), _COMMAND, 1, {"in0": 8})
+
+
+PROGRAMS = {
+    # XLS counts on it that what is not received is 0.
+    "nothing_received": made("""
+        ap_uint<8> x = 0;
+        if (command.bits[0]) x = in0.read();
+        out0.write(x);"""),
+    "nothing_received_in_a_loop": made("""
+        for (ap_uint<4> i = 0; i < 8; ++i) {
+        #pragma HLS pipeline II=1
+          ap_uint<8> x = 0;
+          if (command.bits[i]) x = in0.read();
+          out0.write(x);
+        }"""),
+    "no_answer_of_a_bank": made("""
+        for (ap_uint<4> i = 0; i < 8; ++i) {
+        #pragma HLS pipeline II=1
+          ap_uint<8> x = 0;
+          if (command.bits[i]) x = look0_rd[i];
+          out0.write(x);
+        }""", (_BANK,)),
+}  # fmt: skip
+
+
+def test_rtl_equals_cpp(tmp_path):
+    assert failures(PROGRAMS, tmp_path, tmp_path) == {}
