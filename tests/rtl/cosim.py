@@ -17,7 +17,7 @@ from vitgen.design import netlist
 from vitgen.design.engine import Engine
 from vitgen.emit import emit_hls
 from vitgen.rtl.clang import compile_process
-from vitgen.rtl.llvm import parse_function
+from vitgen.rtl.llvm_reader import parse_function
 from vitgen.rtl.structs import HEADER, packing_header
 from vitgen.rtl.translate import Translation, translate
 from vitgen.rtl.xls import schedule

@@ -9,7 +9,7 @@ from vitgen.emit import emit_hls
 from vitgen.errors import VitgenError
 from vitgen.rtl import clang
 from vitgen.rtl.clang import compile_process
-from vitgen.rtl.llvm import parse_function
+from vitgen.rtl.llvm_reader import parse_function
 from vitgen.rtl.translate import translate
 from vitgen.rtl.xls import schedule
 
