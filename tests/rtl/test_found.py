@@ -24,7 +24,8 @@ def made(body: str, memories: tuple[Memory, ...] = ()) -> Program:
 
 
 PROGRAMS = {
-    # XLS counts on it that what is not received is 0.
+    # XLS's optimizer takes a selection between a received value and 0 for the value: it is 0 for XLS
+    # where nothing is received, but not in the module.
     "nothing_received": made("""
         ap_uint<8> x = 0;
         if (command.bits[0]) x = in0.read();

@@ -175,26 +175,28 @@ class Ports:
         name = re.sub(r"\W", "_", root[1:])
         return f"{name}_{index}" if root in self.owner.function.arrays else name
 
-    def _channel(self, name: str, width: int, sends: bool, memory: bool = False) -> None:
+    def _channel(self, name: str, width: int, sends: bool, memory: bool = False) -> Channel:
         self._channels.append(Channel(name, width, sends, memory))
+        return self._channels[-1]
 
     def _receive(self, port: str) -> Node:
         if port not in self._received:
             width = self.owner.function.parameters[port.partition("#")[0]]
             name = self._port_name(port)
             runs = self.nodes.any([self._runs(access) for access in self._found.reads[port]])
-            self._channel(name, width, sends=False)
-            self._received[port] = self._take(name, width, runs, self._start)
+            channel = self._channel(name, width, sends=False)
+            self._received[port] = self._take(channel, runs, self._start)
         return self._received[port]
 
-    def _take(self, name: str, width: int, runs: Node, token: Node) -> Node:
+    def _take(self, channel: Channel, runs: Node, token: Node) -> Node:
         pair = self.nodes.effect(
-            f"(token, {bits(width)})",
-            f"receive({token.name}, predicate={runs.name}, channel={name})",
+            f"(token, {channel.type})",
+            f"receive({token.name}, predicate={runs.name}, channel={channel.name})",
         )
         taken = self.nodes.of_kind("token", f"tuple_index({pair.name}, index=0)")
         self._tokens.append(taken)
-        return self.nodes.number(width, f"tuple_index({pair.name}, index=1)")
+        word = self.nodes.of_kind(channel.type, f"tuple_index({pair.name}, index=1)")
+        return self.nodes.number(channel.width, f"tuple_index({word.name}, index=0)")
 
     def _merged(self, accesses: list[Access], values: list[Node]) -> Node:
         ways = zip(accesses, values, strict=True)
@@ -219,13 +221,15 @@ class Ports:
             runs = self.nodes.any([self._runs(access) for access in memory.loads])
             address = self._merged(memory.loads, self._addresses(memory, memory.loads))
             self._channel(f"{memory.name}_rd_req", address.width, sends=True, memory=True)
-            self._channel(f"{memory.name}_rd_resp", memory.width, sends=False, memory=True)
+            answers = self._channel(
+                f"{memory.name}_rd_resp", memory.width, sends=False, memory=True
+            )
             asked = self.nodes.effect(
                 "token",
                 f"send({self._start.name}, {address.name}, predicate={runs.name}, "
                 f"channel={memory.name}_rd_req)",
             )
-            memory.response = self._take(f"{memory.name}_rd_resp", memory.width, runs, asked)
+            memory.response = self._take(answers, runs, asked)
         return memory.response
 
     def finish(self) -> None:
