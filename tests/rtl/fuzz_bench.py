@@ -11,7 +11,6 @@ from tests.rtl.engines import ENGINES
 from tests.rtl.fuzz_program import Node, Program
 from vitgen.csim import compile_program
 from vitgen.emit import emit_hls
-from vitgen.errors import VitgenError
 from vitgen.rtl.clang import compile_process
 from vitgen.rtl.llvm_reader import parse_function
 from vitgen.rtl.structs import HEADER, packing_header
@@ -54,7 +53,7 @@ class FuzzBench(Bench):
             try:
                 rams = frozenset(one.name for one in program.memories if one.kind == "ram")
                 translation = translate(parse_function(llvm[name], name), rams)
-                text = _scheduled(program, translation)
+                text = schedule(translation, stages=program.stages).verilog
             except Exception as error:  # noqa: BLE001 (a crash is as wrong as a refusal)
                 self.refused[name] = f"{type(error).__name__}: {error}"
                 continue
@@ -163,16 +162,6 @@ class FuzzBench(Bench):
                 width = self._bank_width(name, channel)
                 left[request >> width] = request & ((1 << width) - 1)
             yield bank, expected.banks[bank], left
-
-
-def _scheduled(program: Program, translation: Translation) -> str:
-    """Verilog, at the interval of the pragmas; with a memory, at a longer one where that is refused."""
-    try:
-        return schedule(translation, stages=program.stages).verilog
-    except VitgenError as error:
-        if not program.memories or "cannot run at II=" not in str(error):
-            raise
-    return schedule(translation, stages=program.stages, interval=3).verilog
 
 
 def _bank(channel: str) -> str:

@@ -30,6 +30,9 @@ _FLAGS = (
     "-mllvm", "-inline-threshold=100000000", "-mllvm", "-inlinehint-threshold=100000000",
     # Accesses of different ports in two branches stay two accesses.
     "-mllvm", "-sink-common-insts=false", "-mllvm", "-hoist-common-insts=false",
+    # An access stays in its loop: a word that is kept outside of it would be read in one iteration
+    # and written in a later one, and those two accesses of a RAM must be in one stage.
+    "-mllvm", "-disable-licm-promotion",
     "-Dinline=__attribute__((always_inline)) inline",
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from vitgen.rtl.accesses import Accesses
 from vitgen.rtl.interface import Channel, Memory, Ram, Registers
 from vitgen.rtl.llvm import Instruction, Value, width_of
 from vitgen.rtl.memory import Access, Choice
-from vitgen.rtl.nodes import Node, bits
+from vitgen.rtl.nodes import Node
 
 if TYPE_CHECKING:
     from vitgen.rtl.translate import Translator
