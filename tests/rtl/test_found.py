@@ -14,6 +14,7 @@ _STREAMS = [
     Stream("out0", "ap_uint<8>", (_BYTE,), True),
 ]
 _BANK = Memory("look0_rd", _BYTE, 8, 3, "read", 1)
+_WIDE_BANK = Memory("look0_rd", Variable("", 25, False), 8, 3, "read", 1)
 _RAM = Memory("ram0", _BYTE, 8, 3, "ram", 1)
 
 
@@ -78,7 +79,11 @@ PROGRAMS = {
         for (ap_uint<4> i = 0; i < 8; ++i) {
         #pragma HLS pipeline II=1
           out0.write(command.bits[i] ? look0_rd[1] : look0_rd[6]);
-        }""", (_BANK,)),
+        }""", (_WIDE_BANK,)),
+    # The compiler computes the distance in bytes itself.
+    "a_distance_that_is_no_multiple_by_its_type": made("""
+        const ap_uint<1> bit = command.bits;
+        out0.write(look0_rd[ap_uint<2>(ap_int<2>(bit - (-1)))]);""", (_WIDE_BANK,)),
 }  # fmt: skip
 
 

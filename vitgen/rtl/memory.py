@@ -81,6 +81,12 @@ class Pointers:
             for made in block.instructions
             if made.name and made.type == "ptr"
         }
+        self._numbers = {
+            made.name: made
+            for block in function.blocks
+            for made in block.instructions
+            if made.name and made.type.startswith("i")
+        }
         # The compiler keeps the way to one of two elements as a selection of their bytes.
         self._distances = {
             made.name: made
@@ -164,6 +170,30 @@ class Pointers:
             else:
                 offset += number * size
         return offset, tuple(terms)
+
+    def zeros(self, operand: Value) -> int:
+        """Lowest bits of a number that are always 0, as far as constants and shifts tell.
+
+        The compiler may compute an index in bytes: shifted to the left, in some other operation.
+        """
+        width, number = width_of(operand.type), literal(operand.text)
+        if number is not None:
+            return (number & -number).bit_length() - 1 if number else width
+        made = self._numbers.get(operand.text)
+        if made is None:
+            return 0
+        if made.op in ("zext", "sext", "trunc"):
+            return min(width, self.zeros(made.operands[0]))
+        if made.op in ("shl", "lshr", "ashr"):
+            amount = literal(made.operands[1].text)
+            if amount is None:
+                return 0
+            below = self.zeros(made.operands[0])
+            return min(width, below + amount) if made.op == "shl" else max(0, below - amount)
+        if made.op in ("add", "sub", "or", "xor", "and"):
+            below, other = (self.zeros(value) for value in made.operands)
+            return max(below, other) if made.op == "and" else min(below, other)
+        return 0
 
     def array(self, made: Instruction) -> Array:
         """The local array of an alloca."""

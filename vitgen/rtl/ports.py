@@ -89,30 +89,39 @@ class Ports:
     def _index(self, made: Instruction, block: str, choice: Choice, step: int) -> Node:
         """Number of the element that is accessed, as narrow as its parts."""
         place, nodes = choice.place, self.nodes
-        if place.offset % step or any(size % step for _, size in place.terms):
+        terms = [self._elements(*term, step, block) for term in place.terms]
+        if place.offset % step or None in terms:
             raise self.owner.function.refusal(made, "an access to a part of an element",
                                     "Read and write whole elements of arrays.")  # fmt: skip
-        if not place.terms:
-            number = place.offset // step
-            return nodes.literal(number, max(1, number.bit_length()))
+        number = place.offset // step
         found: Node | None = None
-        for operand, size in place.terms:
-            value = self._narrow(operand, block)
-            if size != step:
-                scale = size // step
-                wide = value.width + scale.bit_length()
-                value = nodes.binary("umul", nodes.resize(value, wide), nodes.literal(scale, wide))
+        for value in filter(None, terms):
             if found is not None:
                 wide = max(found.width, value.width) + 1
                 value = nodes.binary("add", nodes.resize(found, wide), nodes.resize(value, wide))
             found = value
-        assert found is not None
-        if place.offset:
-            wide = max(found.width, (place.offset // step).bit_length()) + 1
-            found = nodes.binary(
-                "add", nodes.resize(found, wide), nodes.literal(place.offset // step, wide)
-            )
+        if found is None:
+            return nodes.literal(number, max(1, number.bit_length()))
+        if number:
+            wide = max(found.width, number.bit_length()) + 1
+            found = nodes.binary("add", nodes.resize(found, wide), nodes.literal(number, wide))
         return found
+
+    def _elements(self, operand: Value, size: int, step: int, block: str) -> Node | None:
+        """How many elements a term of an address leads on; None where that may be no whole number."""
+        value, nodes = self._narrow(operand, block), self.nodes
+        if size == step:
+            return value
+        if size % step == 0:
+            scale = size // step
+            wide = value.width + scale.bit_length()
+            return nodes.binary("umul", nodes.resize(value, wide), nodes.literal(scale, wide))
+        cut = (step // size).bit_length() - 1
+        if size << cut != step or self._found.pointers.zeros(operand) < cut:
+            return None
+        return (
+            nodes.slice(value, cut, value.width - cut) if value.width > cut else nodes.literal(0, 1)
+        )
 
     def _narrow(self, operand: Value, block: str) -> Node:
         """An index without the zeros that fill it up to the width of pointers."""
