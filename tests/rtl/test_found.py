@@ -7,7 +7,13 @@ from tests.rtl.fuzz_program import Memory, Program, Stream, line
 _BYTE = Variable("", 8, False)
 _COMMAND = Struct(
     "found_command",
-    (Variable("stop", 1, False), Variable("count", 3, False), Variable("bits", 8, False)),
+    (
+        Variable("stop", 1, False),
+        Variable("count", 3, False),
+        Variable("bits", 8, False),
+        Variable("more", 21, False),
+        Variable("last", 1, False),
+    ),
 )
 _STREAMS = [
     Stream("in0", "ap_uint<8>", (_BYTE,), False),
@@ -81,9 +87,8 @@ PROGRAMS = {
           out0.write(command.bits[i] ? look0_rd[1] : look0_rd[6]);
         }""", (_WIDE_BANK,)),
     # The compiler computes the distance in bytes itself.
-    "a_distance_that_is_no_multiple_by_its_type": made("""
-        const ap_uint<1> bit = command.bits;
-        out0.write(look0_rd[ap_uint<2>(ap_int<2>(bit - (-1)))]);""", (_WIDE_BANK,)),
+    "an_index_in_bytes": made("""
+        out0.write(look0_rd[ap_uint<2>(ap_int<2>(command.last - (-1)))]);""", (_WIDE_BANK,)),
 }  # fmt: skip
 
 
