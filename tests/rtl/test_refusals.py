@@ -204,6 +204,27 @@ def test_one_stream_of_an_array_keeps_its_number():
     assert [channel.name for channel in translate_text(text).channels] == ["in_2", "out"]
 
 
+def test_a_step_does_not_wait_for_a_branch_that_comes_together_again():
+    """The loop goes on whatever the bank answers: the next step is known before."""
+    text = """inline void kernel(hls::stream<beat_t>& in, const ap_uint<8> bank[16],
+                    hls::stream<beat_t>& out) {
+    while (true) {
+    for (count_t i = 0; i < 9; ++i) {
+    #pragma HLS pipeline II=1
+    if (bank[i] & 1) out.write(i);
+    }}}"""
+    found = re.finditer(r"^  (\w+): .*? = (.*)$", translate_text(text).text, re.MULTILINE)
+    nodes = {node[1]: node[2] for node in found}
+    left = [text for text in nodes.values() if text.startswith("next_value(param=step,")]
+    needed = set(left)
+    while left:
+        operands = [nodes[name] for name in re.findall(r"\bn\d+\b", left.pop())]
+        left += [text for text in operands if text not in needed]
+        needed.update(operands)
+    assert len(needed) > 2 and any("bank_rd_resp" in text for text in nodes.values())
+    assert not any("bank_rd_resp" in text for text in needed)
+
+
 @pytest.mark.parametrize("body", [
     "ap_uint<8> x = in.read(); out.write((x.range(3, 0), x));",
     "const ap_uint<8> x = in.read(); ap_uint<8> y = x; out.write((y, x.range(3, 0)));",
