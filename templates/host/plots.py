@@ -43,7 +43,7 @@ def show_top(picture: str | os.PathLike[str], predictions: Predictions, count: i
     left.set_axis_off()
     names, shares = zip(*predictions.top(count)[0], strict=True)
     bars = right.barh(range(len(names)), [100 * share for share in shares], color="#0072B2")
-    right.bar_label(bars, [f"{100 * share:.1f} %" for share in shares], padding=3)
+    right.bar_label(bars, [_percent(share) for share in shares], padding=3)
     right.set_yticks(range(len(names)), names)
     right.invert_yaxis()
     right.set_xlim(0, 120 * max(shares))  # room for the label of the longest bar
@@ -51,6 +51,11 @@ def show_top(picture: str | os.PathLike[str], predictions: Predictions, count: i
     right.set_xlabel("probability in %")
     right.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _percent(share: float) -> str:
+    """Two digits that differ, however small the share."""
+    return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
 
 
 def show_layers(profile: Profile) -> Any:
@@ -74,6 +79,7 @@ def show_layers(profile: Profile) -> Any:
     )  # fmt: skip
     axes.set_yticks(places, rows)
     axes.invert_yaxis()
+    axes.set_xlim(0, 1.04 * scale * max(longest, *estimates))
     source = "clock cycles" if profile.counted else "the driver's clock"
     axes.set_xlabel(f"{unit}, one instruction at a time, by {source}")
     axes.spines[["top", "right"]].set_visible(False)

@@ -63,6 +63,34 @@ void binary(digest& to, const A& a, const B& b) {
   to.number(c);
 }
 
+template <class A, class B>
+void concatenation(digest& to, const A& a, const B& b, const u64* words) {
+  constexpr int W = A::width + B::width;
+  A c = a;
+  B d = b;
+  to.number(ap_uint<W>((a, b)));
+  to.number(ap_uint<W>((c, d)));
+  to.number(ap_int<W + 9>((c, b)));
+  to.number(ap_uint<W>(b.concat(a)));
+  to.number(ap_uint<W + A::width>((a, b, a)));
+  to.number(ap_uint<W + A::width>((c, d, c)));
+  to.number(ap_uint<W + B::width>((d, (c, d))));
+  (c, d) = make<ap_uint<W>>(words + 2);
+  to.number(c);
+  to.number(d);
+  (c, d) = make<ap_int<9>>(words + 1);
+  to.number(c);
+  to.number(d);
+  d.concat(c) = (int)words[1];
+  to.number(c);
+  to.number(d);
+  (c, d) = (d, c);
+  to.number(c);
+  to.number(d);
+  c = (a, b);
+  to.number(c);
+}
+
 template <class A>
 void unary(digest& to, const A& a, const u64* words) {
   constexpr int W = A::width;
@@ -158,5 +186,8 @@ extern "C" u64 RUN(const u64* words, u64* results) {
   with<ap_int<65>>(to, words);
   with<ap_uint<96>>(to, words);
   with<ap_int<200>>(to, words);
+  concatenation(to, make<ap_int<2>>(words), make<ap_uint<1>>(words + 4), words);
+  concatenation(to, make<ap_uint<13>>(words), make<ap_int<27>>(words + 4), words);
+  concatenation(to, make<ap_int<45>>(words), make<ap_uint<65>>(words + 4), words);
   return (u64)(to.out - results);
 }

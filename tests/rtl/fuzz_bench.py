@@ -6,13 +6,13 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.rtl.cosim import HERE, MAIN, Bench, Values, golden_source, signature
+from tests.rtl.cosim import HERE, MAIN, Bench, Parameter, Values, golden_source, signature
 from tests.rtl.engines import ENGINES
-from tests.rtl.fuzz import Node, Program
+from tests.rtl.fuzz_program import Node, Program
 from vitgen.csim import compile_program
 from vitgen.emit import emit_hls
 from vitgen.rtl.clang import compile_process
-from vitgen.rtl.llvm import parse_function
+from vitgen.rtl.llvm_reader import parse_function
 from vitgen.rtl.structs import HEADER, packing_header
 from vitgen.rtl.translate import Translation, translate
 from vitgen.rtl.xls import schedule
@@ -24,7 +24,9 @@ _UNIT = 50  # programs that clang compiles at once: the reader looks through all
 def sources(programs: Mapping[str, Program]) -> dict[str, str]:
     """Headers of the programs, by name; the lanes of words are the emitted ones."""
     files = emit_hls(ENGINES["even"]).texts()
-    structs = "\n".join(program.struct_text(name) for name, program in programs.items())
+    structs = "\n".join(
+        dict.fromkeys(s.declaration for program in programs.values() for s in program.structs)
+    )
     functions = "\n".join(program.text(name) for name, program in programs.items())
     return {
         **{name: files[name] for name in ("config.h", "types.h", "process.h")},
@@ -49,8 +51,9 @@ class FuzzBench(Bench):
             llvm |= dict.fromkeys(unit, compile_process(files, _FILE, *unit))
         for name, program in programs.items():
             try:
-                translation = translate(parse_function(llvm[name], name))
-                text = schedule(translation, stages=1 + program.seed % 4).verilog
+                rams = frozenset(one.name for one in program.memories if one.kind == "ram")
+                translation = translate(parse_function(llvm[name], name), rams)
+                text = schedule(translation, stages=program.stages).verilog
             except Exception as error:  # noqa: BLE001 (a crash is as wrong as a refusal)
                 self.refused[name] = f"{type(error).__name__}: {error}"
                 continue
@@ -62,7 +65,11 @@ class FuzzBench(Bench):
         files["golden.cpp"] = golden_source(files, self.functions)
         self.golden = compile_program(files, units=["golden.cpp"], flags=("-O0", "-w"),
                                       cache=cache).path  # fmt: skip
-        self.simulation = self._verilate(texts, place / "verilator", "-O0")
+        # Compiling takes longer than running: no optimization, and one unit.
+        options = [f"OPT_{part}=-O0" for part in ("FAST", "SLOW", "GLOBAL")]
+        self.simulation = self._verilate(
+            texts, place / "verilator", "-O0", [*options, "VM_PARALLEL_BUILDS=0"]
+        )
 
     def _main(self) -> str:
         lines = ['#include "Vbench.h"', (HERE / "bench.h").read_text()]
@@ -70,53 +77,96 @@ class FuzzBench(Bench):
         for name in self.translations:
             for channel, _, sends in self._outer(name):
                 port = f"top->{name}_of_{channel}"
-                lines.append(f'  channel("{name}.{channel}", 0, {int(sends)}, {port}_data, '
+                bits = self._word_bits(name, channel)
+                lines.append(f'  channel("{name}.{channel}", {bits}, {int(sends)}, {port}_data, '
                              f"{port}_vld, {port}_rdy);")  # fmt: skip
         return "\n".join([*lines, "}", MAIN, ""])
 
+    def ports_of(self, name: str, parameter: Parameter) -> list[str]:
+        """Ports of a stream parameter, among them those of streams that the RTL has not."""
+        for stream in self.programs[name].streams:
+            if stream.name == parameter.name:
+                return [port for _, port in stream.elements()]
+        return [parameter.name]
+
     def expected(self) -> dict[str, Values]:
-        """What the C++ sends, by program; the process runs twice."""
+        """What the C++ sends and leaves in banks, by program; the process runs twice."""
         found = {}
         for name in self.translations:
-            once = self.run_golden(name, Values(self.programs[name].inputs()))
-            found[name] = Values({port: 2 * words for port, words in once.streams.items()})
+            program = self.programs[name]
+            once = self.run_golden(name, Values(program.inputs(), program.words()))
+            twice = {port: 2 * words for port, words in once.streams.items()}
+            found[name] = Values(twice, once.banks)
         return found
+
+    def _input(self, stall: int, expected: Mapping[str, Values]) -> str:
+        """Standard input of the simulation."""
+        lines = []
+        for name in self.translations:
+            program, left = self.programs[name], expected[name].streams
+            inputs, banks = program.inputs(), program.words()
+            for channel, _, sends in self._outer(name):
+                if channel.endswith("_rd_req"):
+                    words = banks[_bank(channel)]
+                elif channel.endswith(("_rd_resp", "_wr_req")):
+                    continue
+                elif sends:
+                    lines.append(f"{name}.{channel} {len(left[channel])}")
+                    continue
+                else:
+                    # The golden program leaves what it has not read: the second run begins there.
+                    words = inputs[channel]
+                    words = words[: len(words) - len(left[channel]) // 2] * 2
+                text = " ".join(f"{word:x}" for word in words)
+                lines.append(f"{name}.{channel} {len(words)} {text}")
+        return "\n".join(lines) + "\n"
 
     def differences(self, stall: int, expected: Mapping[str, Values]) -> dict[str, str]:
         """The first value that differs, by program, of a run of all at random stalls."""
-        lines = []
-        for name in self.translations:
-            inputs, left = self.programs[name].inputs(), expected[name].streams
-            for channel, _, sends in self._outer(name):
-                if sends:
-                    lines.append(f"{name}.{channel} {len(left[channel])}")
-                    continue
-                # The golden program leaves what it has not read: the second run begins there.
-                words = inputs[channel]
-                unread = len(left[channel]) // 2
-                words = words[: len(words) - unread] * 2
-                text = " ".join(f"{word:x}" for word in words)
-                lines.append(f"{name}.{channel} {len(words)} {text}")
         done = subprocess.run([self.simulation, "all", str(stall), str(stall)],
-                              input="\n".join(lines) + "\n", capture_output=True, text=True,
+                              input=self._input(stall, expected), capture_output=True, text=True,
                               timeout=600, check=False)  # fmt: skip
         assert done.returncode == 0, done.stderr
-        found: dict[str, str] = {}
+        sent: dict[str, dict[str, list[int]]] = {name: {} for name in self.translations}
         for text in done.stdout.splitlines():
             port, *words = text.split()
             name, _, channel = port.partition(".")
-            if not channel:
-                continue
-            wanted, sent = expected[name].streams[channel], [int(word, 16) for word in words]
-            if sent != wanted and name not in found:
-                place = next((i for i, (a, b) in enumerate(zip(wanted, sent, strict=False)) if a != b),
-                             min(len(wanted), len(sent)))  # fmt: skip
-                want, got = (
-                    f"{x[place]:#x}" if place < len(x) else "nothing" for x in (wanted, sent)
-                )
-                found[name] = (f"value {place} of {channel} at stall {stall}: "
-                               f"{got} in RTL, {want} in C++")  # fmt: skip
+            if channel:
+                sent[name][channel] = [int(word, 16) for word in words]
+        found: dict[str, str] = {}
+        for name, values in sent.items():
+            for port, wanted, got in self._compared(name, values, expected[name]):
+                if wanted != got:
+                    place = next((i for i, (a, b) in enumerate(zip(wanted, got, strict=False)) if a != b),
+                                 min(len(wanted), len(got)))  # fmt: skip
+                    want, is_ = (
+                        f"{x[place]:#x}" if place < len(x) else "nothing" for x in (wanted, got)
+                    )
+                    found[name] = (f"value {place} of {port} at stall {stall}: "
+                                   f"{is_} in RTL, {want} in C++")  # fmt: skip
+                    break
         return found
+
+    def _compared(
+        self, name: str, sent: Mapping[str, list[int]], expected: Values
+    ) -> Iterator[tuple[str, list[int], list[int]]]:
+        """Every stream and bank that the C++ writes: what it leaves there, and what the RTL does."""
+        program = self.programs[name]
+        for stream in program.streams:
+            for _, port in stream.elements() if stream.sends else ():
+                yield port, expected.streams[port], sent.get(port, [])
+        for bank, words in program.words().items():
+            left = list(words)
+            channel = f"{bank}_wr_wr_req"
+            for request in sent.get(channel, []):
+                width = self._bank_width(name, channel)
+                left[request >> width] = request & ((1 << width) - 1)
+            yield bank, expected.banks[bank], left
+
+
+def _bank(channel: str) -> str:
+    """The bank that a port asks for a word, without the direction."""
+    return channel.removesuffix("_rd_req").removesuffix("_rd")
 
 
 def failures(programs: Mapping[str, Program], place: Path, cache: Path) -> dict[str, str]:
@@ -138,7 +188,8 @@ def failures(programs: Mapping[str, Program], place: Path, cache: Path) -> dict[
 
 def report(program: Program, name: str, what: str) -> str:
     """Seed, difference and text of a program."""
-    return f"seed {program.seed}: {what}\n{program.struct_text(name)}\n{program.text(name)}"
+    structs = "\n".join(struct.declaration for struct in program.structs)
+    return f"seed {program.seed}: {what}\n{structs}\n{program.text(name)}"
 
 
 def _statements(nodes: list[Node]) -> Iterator[tuple[list[Node], Node]]:

@@ -26,26 +26,73 @@ class Expression:
 
 @dataclass(frozen=True)
 class Variable:
-    """A number that can be read, and assigned where ``writable``."""
+    """A number that can be read, and assigned where ``writable``.
+
+    Parameters
+    ----------
+    name, width, signed : in C++.
+    writable : whether it can be assigned.
+    level : 0 for what is there when an iteration begins. A memory of level n answers to numbers of
+        lower levels and its answers have level n, as has what is computed of them; so nothing that an
+        address, a condition or a number of iterations needs comes later than the schedule allows.
+    """
 
     name: str
     width: int
     signed: bool
     writable: bool = False
+    level: int = 0
 
     @property
     def type(self) -> str:
         return type_of(self.width, self.signed)
 
+    @property
+    def shape(self) -> tuple[int, bool]:
+        return self.width, self.signed
+
+
+@dataclass(frozen=True)
+class Struct:
+    """A struct of numbers, or a variable of the ``type`` (``writable``, ``level``: as of a number)."""
+
+    name: str
+    members: tuple[Variable, ...]
+    type: str = ""
+    writable: bool = False
+    level: int = 0
+
+    def variable(self, name: str, writable: bool, level: int = 0) -> "Struct":
+        """A variable of this type."""
+        return Struct(name, self.members, self.name, writable, level)
+
+    @property
+    def declaration(self) -> str:
+        lines = "".join(f"  {member.type} {member.name};\n" for member in self.members)
+        return f"struct {self.name} {{\n{lines}}};"
+
+    def variables(self) -> list[Variable]:
+        """The members of a variable."""
+        return [
+            Variable(f"{self.name}.{m.name}", m.width, m.signed, self.writable, self.level)
+            for m in self.members
+        ]
+
 
 @dataclass(frozen=True)
 class Table:
-    """A local array of ``1 << index_bits`` numbers; a constant one is not ``writable``."""
+    """A local array of ``1 << index_bits`` numbers, or one ``member`` of an array of structs; a
+    constant one is not ``writable``."""
 
     name: str
     element: Variable
     index_bits: int
     writable: bool
+    member: str = ""
+    level: int = 0
+
+    def at(self, index: str) -> str:
+        return f"{self.name}[{index}]{self.member}"
 
 
 @dataclass
@@ -54,9 +101,23 @@ class Scope:
 
     variables: list[Variable] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    structs: list[Struct] = field(default_factory=list)
 
     def inner(self) -> "Scope":
-        return Scope(list(self.variables), list(self.tables))
+        return Scope(list(self.variables), list(self.tables), list(self.structs))
+
+    def upto(self, level: int) -> "Scope":
+        """What is of this level or a lower one."""
+        return Scope(
+            [one for one in self.variables if one.level <= level],
+            [one for one in self.tables if one.level <= level],
+            [one for one in self.structs if one.level <= level],
+        )
+
+    def declare(self, made: Struct) -> None:
+        """Adds a struct and its members."""
+        self.structs.append(made)
+        self.variables += made.variables()
 
 
 def type_of(width: int, signed: bool) -> str:
@@ -65,10 +126,16 @@ def type_of(width: int, signed: bool) -> str:
 
 
 class Shapes:
-    """The few widths and signs that the numbers of a group of programs have.
+    """The few widths, signs and structs that the numbers of a group of programs have.
 
     Every pair of types makes the compiler of the golden program instantiate the operators of ap_int
-    once more, which takes far longer than all else.
+    once more, and every type of a stream all that belongs to a stream; that takes far longer than
+    all else.
+
+    Attributes
+    ----------
+    commands : structs of commands with the number of fields that say how often a loop runs.
+    words : structs that travel through streams.
     """
 
     def __init__(self, group: int) -> None:
@@ -76,14 +143,38 @@ class Shapes:
         widths = [(2, 8), (1, 9), (9, 20), (10, 33), (34, 64)]
         widths.append((65, 90) if rng.random() < 0.7 else (91, 300))
         first = rng.randrange(2)  # which of them are signed
-        self._shapes = []
+        self._shapes: list[tuple[int, bool]] = []
+        self._instead: dict[tuple[int, bool], tuple[int, bool]] = {}
         for number, limits in enumerate(widths):
             width, signed = rng.randint(*limits), (number + first) % 2 == 0
             self._shapes.append((max(2, width) if signed else width, signed))
+        self.commands: list[tuple[Struct, int]] = []
+        for number in range(4):
+            bounds = 1 + number % 2
+            shapes = [(1, False), *[(3, False)] * bounds]
+            shapes += [self.draw(rng) for _ in range(rng.randint(1, 3))]
+            names = ["stop", *(f"f{i}" for i in range(len(shapes) - 1))]
+            self.commands.append(
+                (self._struct(f"fuzz{group}_command{number}", names, shapes), bounds)
+            )
+        self.words = []
+        for number in range(3):
+            shapes = [self.draw(rng) for _ in range(2 + number % 2)]
+            names = [f"m{i}" for i in range(len(shapes))]
+            self.words.append(self._struct(f"fuzz{group}_word{number}", names, shapes))
+
+    @staticmethod
+    def _struct(name: str, names: list[str], shapes: list[tuple[int, bool]]) -> Struct:
+        members = zip(names, shapes, strict=True)
+        return Struct(name, tuple(Variable(member, *shape) for member, shape in members))
 
     def draw(self, rng: random.Random) -> tuple[int, bool]:
         """Width and sign of a number; a signed one has at least two bits."""
         return rng.choice(self._shapes)
+
+    def unsigned(self, rng: random.Random) -> tuple[int, bool]:
+        """Of a number without a sign."""
+        return rng.choice([shape for shape in self._shapes if not shape[1]])
 
     def narrow(self, rng: random.Random) -> tuple[int, bool]:
         """One of at most 20 bits."""
@@ -93,6 +184,13 @@ class Shapes:
     def has(self, width: int, signed: bool) -> bool:
         """Whether it is one of them."""
         return (width, signed) in self._shapes
+
+    def instead(self, width: int, signed: bool) -> tuple[int, bool]:
+        """The one that a number of another width and sign is cast to: always the same."""
+        if (width, signed) not in self._instead:
+            rng = random.Random(f"{self._shapes} {width} {signed}")
+            self._instead[width, signed] = rng.choice(self._shapes)
+        return self._instead[width, signed]
 
 
 class Expressions:
@@ -110,13 +208,13 @@ class Expressions:
             return self._leaf(scope)
         made = self.rng.choices(
             (self._sum, self._product, self._bitwise, self._unary, self._shift, self._part,
-             self._conversion, self._choice, self._quotient, self._element),
-            (20, 8, 16, 8, 14, 10, 10, 14, 2, 8),
+             self._conversion, self._choice, self._quotient, self._element, self._concatenation),
+            (20, 8, 16, 8, 14, 10, 10, 14, 2, 8, 5),
         )[0](scope, depth - 1)  # fmt: skip
         if self.shapes.has(made.width, made.signed):
             return made
-        if made.width > LARGEST or self.rng.random() < 0.85:
-            return self.cast(made, *self.shapes.draw(self.rng))
+        if made.width > LARGEST or self.rng.random() < 0.9:
+            return self.cast(made, *self.shapes.instead(made.width, made.signed))
         return made
 
     def condition(self, scope: Scope, depth: int) -> str:
@@ -134,14 +232,19 @@ class Expressions:
             return f"!{self.number(scope, depth - 1).text}"
         if kind < 0.9:
             return f"({self.number(scope, depth - 1).text} != 0)"
-        operator = rng.choice(("&&", "||", "!=", "&", "^"))
+        # A branch at what a memory answers would make all behind it wait for the answer.
+        early = all(one.level == 0 for one in scope.variables)
+        operator = rng.choice(("&&", "||", "!=", "&", "^") if early else ("!=", "&", "^"))
         return f"({self.condition(scope, depth - 1)} {operator} {self.condition(scope, depth - 1)})"
 
     # -- kinds of expressions
 
     def _leaf(self, scope: Scope) -> Expression:
         if self.rng.random() < 0.9 and scope.variables:
-            found = self.rng.choice(scope.variables)
+            answers = [one for one in scope.variables if one.level]
+            # What is read of a memory and not used is not read of it.
+            wanted = answers if answers and self.rng.random() < 0.5 else scope.variables
+            found = self.rng.choice(wanted)
             return Expression(found.name, found.width, found.signed)
         return self.cast(self._literal(), *self.shapes.draw(self.rng))
 
@@ -244,7 +347,8 @@ class Expressions:
     def _choice(self, scope: Scope, depth: int) -> Expression:
         width, signed = self.shapes.draw(self.rng)
         a, b = (self.cast(self._operand(scope, depth), width, signed) for _ in range(2))
-        return Expression(f"({self.condition(scope, depth)} ? {a.text} : {b.text})", width, signed)
+        condition = self.condition(scope.upto(0), depth)
+        return Expression(f"({condition} ? {a.text} : {b.text})", width, signed)
 
     def _quotient(self, scope: Scope, depth: int) -> Expression:
         a = self.cast(self.number(scope, depth), *self.shapes.narrow(self.rng))
@@ -256,12 +360,22 @@ class Expressions:
         if not scope.tables:
             return self._sum(scope, depth)
         table = self.rng.choice(scope.tables)
-        return Expression(
-            f"{table.name}[{self.index(scope, table)}]", table.element.width, table.element.signed
-        )
+        text = table.at(self.index(scope, table.index_bits))
+        return Expression(text, table.element.width, table.element.signed)
 
-    def index(self, scope: Scope, table: Table) -> str:
-        """Of an element, within the table."""
+    def _concatenation(self, scope: Scope, depth: int) -> Expression:
+        parts = [self.number(scope, depth) for _ in range(self.rng.choice((2, 2, 2, 3)))]
+        while sum(part.width for part in parts) > LARGEST:
+            parts = [self.cast(part, *self.shapes.narrow(self.rng)) for part in parts]
+        width = sum(part.width for part in parts)
+        if len(parts) == 2 and self.rng.random() < 0.3:
+            text = f"{parts[0].text}.concat({parts[1].text})"
+        else:
+            text = f"({', '.join(part.text for part in parts)})"
+        return Expression(f"ap_uint<{width}>({text})", width, False)
+
+    def index(self, scope: Scope, bits: int) -> str:
+        """Of an element, below ``1 << bits``."""
         if self.rng.random() < 0.4:
-            return str(self.rng.randrange(1 << table.index_bits))
-        return self.cast(self.number(scope, 1), table.index_bits, False).text
+            return str(self.rng.randrange(1 << bits))
+        return self.cast(self.number(scope, 1), bits, False).text

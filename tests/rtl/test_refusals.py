@@ -1,5 +1,7 @@
 """What the open road cannot translate is refused, with the function, the construct and a way out."""
 
+import re
+
 import pytest
 
 from tests.rtl.engines import ENGINES
@@ -7,7 +9,7 @@ from vitgen.emit import emit_hls
 from vitgen.errors import VitgenError
 from vitgen.rtl import clang
 from vitgen.rtl.clang import compile_process
-from vitgen.rtl.llvm import parse_function
+from vitgen.rtl.llvm_reader import parse_function
 from vitgen.rtl.translate import translate
 from vitgen.rtl.xls import schedule
 
@@ -90,20 +92,24 @@ TEXTS = [
         """inline void kernel(hls::stream<beat_t>& in, const ap_uint<8> bank[16],
                         hls::stream<beat_t>& out) {
         while (true) {
+        for (count_t i = 0; i < 9; ++i) {
+        #pragma HLS pipeline II=1
         const beat_t a = in.read();
         out.write(bank[a & 15] + bank[(a >> 4) & 15]);
-        }}""",
-        "two accesses of one read port of a memory", 6, frozenset(),
+        }}}""",
+        "two accesses of one read port of a memory", 8, frozenset(),
     ),
     (
         """inline void kernel(hls::stream<beat_t>& in, hls::stream<beat_t>& out) {
         ap_uint<8> local[16];
         while (true) {
+        for (count_t i = 0; i < 9; ++i) {
+        #pragma HLS pipeline II=1
         const beat_t a = in.read();
         local[a & 15] = a;
         out.write(local[(a >> 4) & 15]);
-        }}""",
-        "two accesses of one local memory", 6, frozenset(["local"]),
+        }}}""",
+        "two accesses of one local memory", 8, frozenset(["local"]),
     ),
     (
         """inline void kernel(hls::stream<beat_t> (&in)[3], hls::stream<beat_t>& out) {
@@ -177,6 +183,59 @@ def test_an_interval_that_is_out_of_reach_names_loop_and_variable():
     assert "from sum to sum" in str(refused.value)
 
 
+def test_a_bank_with_constant_addresses():
+    """Words of two bytes: the address of word 3 is 3."""
+    text = """inline void kernel(hls::stream<beat_t>& in, const ap_uint<16> bank[16],
+                    hls::stream<beat_t>& out) {
+    while (true) {
+    in.read();
+    out.write(bank[3]);
+    out.write(bank[5]);
+    }}"""
+    literals = set(re.findall(r"literal\(value=(\d+)", translate_text(text).text))
+    assert {"3", "5"} <= literals and not {"6", "10"} & literals
+
+
+def test_one_stream_of_an_array_keeps_its_number():
+    text = """inline void kernel(hls::stream<beat_t> (&in)[3], hls::stream<beat_t>& out) {
+    while (true) {
+    out.write(in[2].read());
+    }}"""
+    assert [channel.name for channel in translate_text(text).channels] == ["in_2", "out"]
+
+
+def test_a_step_does_not_wait_for_a_branch_that_comes_together_again():
+    """The loop goes on whatever the bank answers: the next step is known before."""
+    text = """inline void kernel(hls::stream<beat_t>& in, const ap_uint<8> bank[16],
+                    hls::stream<beat_t>& out) {
+    while (true) {
+    for (count_t i = 0; i < 9; ++i) {
+    #pragma HLS pipeline II=1
+    if (bank[i] & 1) out.write(i);
+    }}}"""
+    found = re.finditer(r"^  (\w+): .*? = (.*)$", translate_text(text).text, re.MULTILINE)
+    nodes = {node[1]: node[2] for node in found}
+    left = [text for text in nodes.values() if text.startswith("next_value(param=step,")]
+    needed = set(left)
+    while left:
+        operands = [nodes[name] for name in re.findall(r"\bn\d+\b", left.pop())]
+        left += [text for text in operands if text not in needed]
+        needed.update(operands)
+    assert len(needed) > 2 and any("bank_rd_resp" in text for text in nodes.values())
+    assert not any("bank_rd_resp" in text for text in needed)
+
+
+@pytest.mark.parametrize("body", [
+    "ap_uint<8> x = in.read(); out.write((x.range(3, 0), x));",
+    "const ap_uint<8> x = in.read(); ap_uint<8> y = x; out.write((y, x.range(3, 0)));",
+    "ap_uint<8> x = in.read(); out.write((x[0], x));",
+    "ap_uint<8> x = in.read(); const ap_uint<8> y = x; (x, y) = 3; out.write(x);",
+])  # fmt: skip
+def test_a_concatenation_that_would_lose_its_left_side(body):
+    with pytest.raises(VitgenError, match="does not compile"):
+        translate_body(body)
+
+
 def test_the_interval_is_the_pragmas():
     assert translate_text(SLOW.format(interval=2, rounds=2)).interval == 2
     one = schedule(translate_text(SLOW.format(interval=1, rounds=2)))
@@ -192,7 +251,9 @@ def test_the_strictest_of_two_loops_counts():
     out.write(in.read() + i);
     }}
     """
-    head = "inline void kernel(hls::stream<beat_t>& in, hls::stream<beat_t>& out) { while (true) {\n"
+    head = (
+        "inline void kernel(hls::stream<beat_t>& in, hls::stream<beat_t>& out) { while (true) {\n"
+    )
     process = translate_text(head + loop.format(interval=3) + loop.format(interval=2) + "}}")
     assert (process.interval, process.loop) == (2, "kernel.h:8")
 

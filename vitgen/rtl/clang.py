@@ -30,10 +30,15 @@ _FLAGS = (
     "-mllvm", "-inline-threshold=100000000", "-mllvm", "-inlinehint-threshold=100000000",
     # Accesses of different ports in two branches stay two accesses.
     "-mllvm", "-sink-common-insts=false", "-mllvm", "-hoist-common-insts=false",
+    # An access stays in its loop: a word that is kept outside of it would be read in one iteration
+    # and written in a later one, and those two accesses of a RAM must be in one stage.
+    "-mllvm", "-disable-licm-promotion",
     "-Dinline=__attribute__((always_inline)) inline",
 )  # fmt: skip
 
-_PIPELINE = re.compile(r"#pragma\s+HLS\s+pipeline\b(?![^\n]*\boff\b)(?:[^\n]*?\bII\s*=\s*(\d+))?[^\n]*", re.IGNORECASE)
+_PIPELINE = re.compile(
+    r"#pragma\s+HLS\s+pipeline\b(?![^\n]*\boff\b)(?:[^\n]*?\bII\s*=\s*(\d+))?[^\n]*", re.IGNORECASE
+)
 _OUTER = re.compile(r"while \(true\) \{")
 _UNIT = "unit.cpp"
 
@@ -55,7 +60,9 @@ def find_clang() -> tuple[str, ...]:
         command = (sys.executable, "-m", "ziglang", "c++")
         if _major(command) >= MINIMUM_MAJOR:
             return (*command, "-target", "x86_64-freestanding", "-fno-sanitize=all")
-    raise VitgenError("No clang of version 16 or later was found; the way to RTL needs one.", _ADVICE)
+    raise VitgenError(
+        "No clang of version 16 or later was found; the way to RTL needs one.", _ADVICE
+    )
 
 
 def _major(command: tuple[str, ...]) -> int:

@@ -48,7 +48,9 @@ def edges_of(block: Block, start: str) -> list[Edge]:
             if label != last.labels[0]:
                 targets.setdefault(label, []).append(value.text)
         elsewhere = tuple(text for texts in targets.values() for text in texts)
-        found = [Edge(block.name, label, condition, tuple(texts)) for label, texts in targets.items()]
+        found = [
+            Edge(block.name, label, condition, tuple(texts)) for label, texts in targets.items()
+        ]
         return [*found, Edge(block.name, last.labels[0], condition, elsewhere, default=True)]
     if last.op == "ret":
         return [Edge(block.name, start)]
@@ -129,6 +131,25 @@ class Flow:
     def always_before(self, first: str, second: str) -> bool:
         """Whether every step that runs ``second`` has run ``first``, or they are the same."""
         return bool(self._dominators[second] >> self._index[first] & 1)
+
+    def joined(self, block: str) -> str | None:
+        """The block before a branch whose ways all come together in this one; None where not all do.
+
+        A step that runs the one runs the other, whatever the branch decides.
+        """
+        before = self._dominators[block] & ~(1 << self._index[block])
+        if not before:
+            return None
+        head = self.order[before.bit_length() - 1]
+        for name in self.order[self._index[head] : self._index[block]]:
+            if (name == head or self.leads_to(head, name)) and self.leads_to(name, block):
+                for edge in self.edges[name]:
+                    inside = edge.target not in self.crossing
+                    if not inside or not (
+                        edge.target == block or self.leads_to(edge.target, block)
+                    ):
+                        return None
+        return head
 
     def exclusive(self, first: str, second: str) -> bool:
         """Whether no step runs both blocks."""

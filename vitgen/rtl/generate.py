@@ -25,7 +25,7 @@ from vitgen.emit.hls import emit_hls
 from vitgen.errors import VitgenError
 from vitgen.rtl.clang import compile_process, find_clang, prepare
 from vitgen.rtl.interface import Channel, Ram
-from vitgen.rtl.llvm import parse_function
+from vitgen.rtl.llvm_reader import parse_function
 from vitgen.rtl.translate import Translation, translate
 from vitgen.rtl.xls import Scheduled, schedule
 

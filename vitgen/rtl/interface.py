@@ -24,13 +24,23 @@ class Channel:
     sends: bool
     memory: bool = False
 
+    @property
+    def type(self) -> str:
+        """Of a value, in XLS's IR.
+
+        Where nothing is received, XLS's value is 0 and the hardware's is whatever lies at the port
+        (``gate_recvs``). XLS's optimizer counts on the 0 in one place: it takes a selection between
+        the received value and 0 for that value. A tuple is no value that it does this with.
+        """
+        return bits(self.width) if self.sends else f"({bits(self.width)})"
+
     def declaration(self, number: int) -> str:
         """The channel in XLS's IR."""
         flops = ""
         if self.memory:
             flops = ", output_flop_kind=none" if self.sends else ", input_flop_kind=none"
         return (
-            f"chan {self.name}({bits(self.width)}, id={number}, kind=streaming, "
+            f"chan {self.name}({self.type}, id={number}, kind=streaming, "
             f"ops={'send' if self.sends else 'receive'}_only, flow_control=ready_valid, "
             f"strictness=proven_mutually_exclusive{flops})"
         )

@@ -1,7 +1,4 @@
-"""Reader of the textual LLVM IR that clang leaves of a process: integers, branches and memory.
-
-Only this subset is read; anything else is refused with its text.
-"""
+"""A process in LLVM IR: its instructions, blocks, types and lines of the source."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,18 +10,11 @@ BINARY = frozenset(
 )
 CASTS = frozenset(("trunc", "zext", "sext"))
 
-_FLAGS = frozenset(
-    ("nsw", "nuw", "exact", "inbounds", "disjoint", "nneg", "samesign", "nusw", "tail", "musttail",
-     "notail", "noundef", "nonnull", "volatile", "zeroext", "signext")
-)  # fmt: skip
 OWN_HEADERS = frozenset(("ap_int.h", "hls_stream.h", "vitgen_structs.h"))
 """Headers of the open road: a line of theirs tells a user nothing."""
 
 WIDTHS = "vitgen_widths"
 """Begin of the name of the constant that says the widths of a function's parameters."""
-
-_NAME = r'(?:[\w.$-]+|"[^"]+")'
-_TOKEN = re.compile(rf'\[\s*\d+ x [^\[\]]+\]|[%@]{_NAME}|[\w.$-]+|[\[\](),=*{{}}]')
 
 
 @dataclass(frozen=True)
@@ -89,6 +79,8 @@ class Function:
     name : in C++.
     parameters : their names with the bits of a value (stream), word (bank) or number.
     numbers : the parameters that are numbers.
+    arrays : the parameters that are arrays of at least two streams.
+    steps : bytes from an element of a parameter to the next.
     blocks : from the entry on.
     tables : constant arrays by name.
     structs : bodies of named struct types.
@@ -98,6 +90,8 @@ class Function:
     name: str
     parameters: dict[str, int]
     numbers: frozenset[str]
+    arrays: frozenset[str]
+    steps: dict[str, int]
     blocks: list[Block]
     tables: dict[str, Table]
     structs: dict[str, str]
@@ -177,6 +171,20 @@ def width_of(kind: str) -> int:
     return int(found[1])
 
 
+def number_of(text: str) -> int:
+    """Number of a literal. What is undefined in C++ is 0 here."""
+    if text in ("false", "undef", "poison", "zeroinitializer"):
+        return 0
+    return 1 if text == "true" else int(text)
+
+
+def literal(text: str) -> int | None:
+    """Number of a literal operand (:func:`number_of`), None for a name."""
+    if text[0] in "%@":
+        return None
+    return number_of(text)
+
+
 def _members(body: str) -> list[str]:
     inner = body.strip().strip("<>").strip()[1:-1]
     parts, depth, start = [], 0, 0
@@ -213,198 +221,3 @@ def _layout(kind: str, structs: dict[str, str]) -> tuple[int, int]:
         need = 1 if body.strip().startswith("<") else need
         place, align = -(-place // need) * need + size, max(align, need)
     return -(-place // align) * align, align
-
-
-def parse_function(text: str, function: str) -> Function:
-    """Reads the definition of the C++ function of this name.
-
-    Raises
-    ------
-    VitgenError : it is not there, or holds an instruction outside the subset.
-    """
-    mangled = rf"_Z{len(function)}{function}\w*"
-    head = re.search(rf"^define [^@\n]*@({mangled}|{function})\((.*)\)[^()\n]*\{{$", text, re.MULTILINE)
-    if head is None:
-        raise VitgenError(f"The LLVM IR does not define the function {function}.")
-    end = text.index("\n}", head.end())
-    structs = dict(re.findall(rf"^(%{_NAME}) = type (<?\{{.*\}}>?)$", text, re.MULTILINE))
-    names = re.findall(rf"(%{_NAME})(?=,|$)", head[2])
-    ports = _ports(text, function)
-    if len(names) != len(ports):
-        raise VitgenError(f"The LLVM IR of {function} lacks the widths of its parameters.")
-    parameters = {name: width for name, (width, _) in zip(names, ports, strict=True)}
-    numbers = frozenset(name for name, (_, number) in zip(names, ports, strict=True) if number)
-    metadata = dict(re.findall(r"^(!\d+) = (.*)$", text, re.MULTILINE))
-    found = Function(function, parameters, numbers, [], _tables(text), structs, metadata)
-    blocks = found.blocks
-    unknown: list[Instruction] = []
-    pending = ""
-    for raw in text[head.end() : end].splitlines():
-        line = raw.split(" ; ")[0].split(";  preds")[0].strip()
-        if not line or line.startswith((";", "#dbg")):
-            continue
-        label = re.match(rf"^({_NAME}):", line)
-        if label and not pending:
-            blocks.append(Block("%" + label[1]))
-            continue
-        pending = f"{pending} {line}".strip()
-        if pending.count("[") != pending.count("]"):
-            continue
-        if not blocks:
-            blocks.append(Block("%0"))
-        blocks[-1].instructions.append(_instruction(pending, unknown))
-        pending = ""
-    for made in unknown:
-        raise found.refusal(
-            made, f"this becomes the LLVM instruction '{made.op}', which is not understood",
-            "Write it with numbers of ap_int.h, arrays, streams and branches.",
-        )  # fmt: skip
-    return found
-
-
-def _ports(text: str, function: str) -> list[tuple[int, bool]]:
-    """The constant that ``compile_process`` adds: bits of every parameter, whether it is a number."""
-    line = re.search(rf"^@{WIDTHS}_{function} = .*$", text, re.MULTILINE)
-    values = [int(value) for value in re.findall(r"\bi32 (\d+)", line[0])] if line else []
-    return [(width, bool(number)) for width, number in zip(values[::2], values[1::2], strict=True)]
-
-
-def _tables(text: str) -> dict[str, Table]:
-    tables = {}
-    pattern = rf'^(@{_NAME}) = .*?constant \[(\d+) x i(\d+)\] (\[.*?\]|c".*?"|zeroinitializer)'
-    for name, count, width, body in re.findall(pattern, text, re.MULTILINE):
-        bits = int(width)
-        if body.startswith("c"):
-            raw = re.sub(r"\\([0-9A-Fa-f]{2})", lambda m: chr(int(m[1], 16)), body[2:-1])
-            values = [ord(char) for char in raw]
-        elif body.startswith("["):
-            values = [_literal(part.split()[-1]) for part in body[1:-1].split(",")]
-        else:
-            values = [0] * int(count)
-        tables[name] = Table(bits, tuple(value & ((1 << bits) - 1) for value in values))
-    return tables
-
-
-def _literal(text: str) -> int:
-    if text in ("false", "undef", "poison", "zeroinitializer"):
-        return 0
-    return 1 if text == "true" else int(text)
-
-
-def literal(text: str) -> int | None:
-    """Number of a literal operand, None for a name. What is undefined in C++ is 0 here."""
-    if text[0] in "%@":
-        return None
-    return _literal(text)
-
-
-def _instruction(text: str, unknown: list[Instruction]) -> Instruction:
-    where = re.search(r"!dbg (!\d+)", text)
-    clean = re.sub(r",? ![\w.]+ !\d+", "", text)
-    text = re.sub(r",? !dbg !\d+", "", text)
-    clean = re.sub(r", align \d+", "", clean)
-    clean = re.sub(r" #\d+$", "", clean.strip())
-    named = re.match(rf"^(%{_NAME}) = (.*)$", clean)
-    name, body = (named[1], named[2]) if named else ("", clean)
-    words = [word for word in _TOKEN.findall(re.sub(r"\brange\([^)]*\)", "", body))
-             if word not in _FLAGS]
-    made = Instruction(words[0], name=name, text=text, volatile=" volatile " in body,
-                       where=where[1] if where else "")
-    reader = _READERS.get(made.op) or (_READERS["binary"] if made.op in BINARY else None)
-    if reader is None and made.op in CASTS:
-        reader = _READERS["cast"]
-    if reader is None:
-        unknown.append(made)
-        return made
-    reader(made, words[1:], body)
-    return made
-
-
-def _pairs(words: list[str]) -> list[Value]:
-    """Operands written as ``type value, type value``."""
-    kept = [word for word in words if word != ","]
-    return [Value(kind, value) for kind, value in zip(kept[::2], kept[1::2], strict=True)]
-
-
-def _binary(made: Instruction, words: list[str], body: str) -> None:
-    made.type = words[0]
-    made.operands = [Value(words[0], words[1]), Value(words[0], words[3])]
-
-
-def _icmp(made: Instruction, words: list[str], body: str) -> None:
-    made.type, made.detail = "i1", words[0]
-    made.operands = [Value(words[1], words[2]), Value(words[1], words[4])]
-
-
-def _cast(made: Instruction, words: list[str], body: str) -> None:
-    made.type, made.operands = words[3], [Value(words[0], words[1])]
-
-
-def _select(made: Instruction, words: list[str], body: str) -> None:
-    made.operands = _pairs(words)
-    made.type = made.operands[1].type
-
-
-def _freeze(made: Instruction, words: list[str], body: str) -> None:
-    made.operands = _pairs(words)
-    made.type = made.operands[0].type
-
-
-def _phi(made: Instruction, words: list[str], body: str) -> None:
-    made.type = words[0]
-    for value, label in re.findall(rf"\[ ([^\s,]+), (%{_NAME}) \]", body):
-        made.operands.append(Value(words[0], value))
-        made.labels.append(label)
-
-
-def _load(made: Instruction, words: list[str], body: str) -> None:
-    made.type, made.operands = words[0], [Value("ptr", words[3])]
-
-
-def _store(made: Instruction, words: list[str], body: str) -> None:
-    made.operands = [Value(words[0], words[1]), Value("ptr", words[4])]
-
-
-def _getelementptr(made: Instruction, words: list[str], body: str) -> None:
-    made.type, made.detail = "ptr", words[0]
-    made.operands = _pairs(words[2:])
-
-
-def _alloca(made: Instruction, words: list[str], body: str) -> None:
-    made.type, made.detail = "ptr", words[0]
-
-
-def _br(made: Instruction, words: list[str], body: str) -> None:
-    if words[0] != "label":
-        made.operands = [Value(words[0], words[1])]
-    made.labels = re.findall(rf"label (%{_NAME})", body)
-
-
-def _switch(made: Instruction, words: list[str], body: str) -> None:
-    made.operands = [Value(words[0], words[1])]
-    cases = re.findall(rf"(i\d+) (-?\d+|true|false), label (%{_NAME})", body.split("[", 1)[1])
-    made.operands += [Value(kind, value) for kind, value, _ in cases]
-    made.labels = [words[4], *(label for _, _, label in cases)]
-
-
-def _call(made: Instruction, words: list[str], body: str) -> None:
-    made.type = words[0]
-    place = next(index for index, word in enumerate(words) if word.startswith("@"))
-    made.detail = words[place]
-    inner = words[place + 2 : -1]
-    if not made.detail.startswith(("@llvm.lifetime", "@llvm.assume", "@llvm.experimental")):
-        inner = [word for index, word in enumerate(inner)
-                 if word not in ("align",) and (index == 0 or inner[index - 1] != "align")]
-        made.operands = _pairs(inner)
-
-
-def _nothing(made: Instruction, words: list[str], body: str) -> None:
-    pass
-
-
-_READERS = {
-    "binary": _binary, "cast": _cast, "icmp": _icmp, "select": _select, "freeze": _freeze,
-    "phi": _phi, "load": _load, "store": _store, "getelementptr": _getelementptr,
-    "alloca": _alloca, "br": _br, "switch": _switch, "call": _call,
-    "ret": _nothing, "unreachable": _nothing,
-}  # fmt: skip

@@ -81,6 +81,19 @@ class Pointers:
             for made in block.instructions
             if made.name and made.type == "ptr"
         }
+        self._numbers = {
+            made.name: made
+            for block in function.blocks
+            for made in block.instructions
+            if made.name and made.type.startswith("i")
+        }
+        # The compiler keeps the way to one of two elements as a selection of their bytes.
+        self._distances = {
+            made.name: made
+            for block in function.blocks
+            for made in block.instructions
+            if made.op == "select" and all(literal(v.text) is not None for v in made.operands[1:])
+        }
         self._home = {
             made.name: block.name for block in function.blocks for made in block.instructions
         }
@@ -117,16 +130,26 @@ class Pointers:
                 for choice in self.choices(value.text)
             ]
         base, *indices = made.operands
-        offset, terms = self._arithmetic(made, indices)
-        return [
-            replace(
-                choice,
-                place=Place(
-                    choice.place.root, choice.place.offset + offset, choice.place.terms + terms
-                ),
-            )
-            for choice in self.choices(base.text)
-        ]
+        found = []
+        for conditions, chosen in self._ways(made, indices):
+            offset, terms = self._arithmetic(made, chosen)
+            for choice in self.choices(base.text):
+                before = choice.place
+                place = Place(before.root, before.offset + offset, before.terms + terms)
+                found.append(
+                    replace(choice, place=place, conditions=(*conditions, *choice.conditions))
+                )
+        return found
+
+    def _ways(
+        self, made: Instruction, indices: list[Value]
+    ) -> list[tuple[tuple[tuple[Value, bool], ...], list[Value]]]:
+        """The indices of a getelementptr, for every way of a selection of two distances in bytes."""
+        chosen = self._distances.get(indices[0].text) if made.detail == "i8" else None
+        if chosen is None:
+            return [((), indices)]
+        condition, yes, no = chosen.operands
+        return [(((condition, True),), [yes]), (((condition, False),), [no])]
 
     def _arithmetic(
         self, made: Instruction, indices: list[Value]
@@ -147,6 +170,30 @@ class Pointers:
             else:
                 offset += number * size
         return offset, tuple(terms)
+
+    def zeros(self, operand: Value) -> int:
+        """Lowest bits of a number that are always 0, as far as constants and shifts tell.
+
+        The compiler may compute an index in bytes: shifted to the left, in some other operation.
+        """
+        width, number = width_of(operand.type), literal(operand.text)
+        if number is not None:
+            return (number & -number).bit_length() - 1 if number else width
+        made = self._numbers.get(operand.text)
+        if made is None:
+            return 0
+        if made.op in ("zext", "sext", "trunc"):
+            return min(width, self.zeros(made.operands[0]))
+        if made.op in ("shl", "lshr", "ashr"):
+            amount = literal(made.operands[1].text)
+            if amount is None:
+                return 0
+            below = self.zeros(made.operands[0])
+            return min(width, below + amount) if made.op == "shl" else max(0, below - amount)
+        if made.op in ("add", "sub", "or", "xor", "and"):
+            below, other = (self.zeros(value) for value in made.operands)
+            return max(below, other) if made.op == "and" else min(below, other)
+        return 0
 
     def array(self, made: Instruction) -> Array:
         """The local array of an alloca."""

@@ -13,7 +13,7 @@ from vitgen.rtl.accesses import Accesses
 from vitgen.rtl.interface import Channel, Memory, Ram, Registers
 from vitgen.rtl.llvm import Instruction, Value, width_of
 from vitgen.rtl.memory import Access, Choice
-from vitgen.rtl.nodes import Node, bits
+from vitgen.rtl.nodes import Node
 
 if TYPE_CHECKING:
     from vitgen.rtl.translate import Translator
@@ -89,30 +89,39 @@ class Ports:
     def _index(self, made: Instruction, block: str, choice: Choice, step: int) -> Node:
         """Number of the element that is accessed, as narrow as its parts."""
         place, nodes = choice.place, self.nodes
-        if place.offset % step or any(size % step for _, size in place.terms):
+        terms = [self._elements(*term, step, block) for term in place.terms]
+        if place.offset % step or None in terms:
             raise self.owner.function.refusal(made, "an access to a part of an element",
                                     "Read and write whole elements of arrays.")  # fmt: skip
-        if not place.terms:
-            number = place.offset // step
-            return nodes.literal(number, max(1, number.bit_length()))
+        number = place.offset // step
         found: Node | None = None
-        for operand, size in place.terms:
-            value = self._narrow(operand, block)
-            if size != step:
-                scale = size // step
-                wide = value.width + scale.bit_length()
-                value = nodes.binary("umul", nodes.resize(value, wide), nodes.literal(scale, wide))
+        for value in filter(None, terms):
             if found is not None:
                 wide = max(found.width, value.width) + 1
                 value = nodes.binary("add", nodes.resize(found, wide), nodes.resize(value, wide))
             found = value
-        assert found is not None
-        if place.offset:
-            wide = max(found.width, (place.offset // step).bit_length()) + 1
-            found = nodes.binary(
-                "add", nodes.resize(found, wide), nodes.literal(place.offset // step, wide)
-            )
+        if found is None:
+            return nodes.literal(number, max(1, number.bit_length()))
+        if number:
+            wide = max(found.width, number.bit_length()) + 1
+            found = nodes.binary("add", nodes.resize(found, wide), nodes.literal(number, wide))
         return found
+
+    def _elements(self, operand: Value, size: int, step: int, block: str) -> Node | None:
+        """How many elements a term of an address leads on; None where that may be no whole number."""
+        value, nodes = self._narrow(operand, block), self.nodes
+        if size == step:
+            return value
+        if size % step == 0:
+            scale = size // step
+            wide = value.width + scale.bit_length()
+            return nodes.binary("umul", nodes.resize(value, wide), nodes.literal(scale, wide))
+        cut = (step // size).bit_length() - 1
+        if size << cut != step or self._found.pointers.zeros(operand) < cut:
+            return None
+        return (
+            nodes.slice(value, cut, value.width - cut) if value.width > cut else nodes.literal(0, 1)
+        )
 
     def _narrow(self, operand: Value, block: str) -> Node:
         """An index without the zeros that fill it up to the width of pointers."""
@@ -127,7 +136,9 @@ class Ports:
         behind = 0
         for store in registers.stores:
             place = self.owner.flow.order.index(store.block)
-            same = place == order and instructions.index(store.instruction) < instructions.index(made)
+            same = place == order and instructions.index(store.instruction) < instructions.index(
+                made
+            )
             if place < order or same:
                 behind += 1
         version = self._version(registers, behind)
@@ -161,49 +172,51 @@ class Ports:
     def _runs(self, access: Access) -> Node:
         runs = self.owner.runs(access.block)
         if not access.choice.always:
-            runs = self.nodes.both(runs, self._applies(access.choice, access.block, access.instruction))
+            runs = self.nodes.both(
+                runs, self._applies(access.choice, access.block, access.instruction)
+            )
         return runs
 
     # -- streams and memories
 
     def _port_name(self, port: str) -> str:
         root, _, index = port.partition("#")
-        many = {other for other in (*self._found.reads, *self._found.writes) if other.startswith(f"{root}#")}
         name = re.sub(r"\W", "_", root[1:])
-        return f"{name}_{index}" if len(many) > 1 else name
+        return f"{name}_{index}" if root in self.owner.function.arrays else name
 
-    def _channel(self, name: str, width: int, sends: bool, memory: bool = False) -> None:
+    def _channel(self, name: str, width: int, sends: bool, memory: bool = False) -> Channel:
         self._channels.append(Channel(name, width, sends, memory))
+        return self._channels[-1]
 
     def _receive(self, port: str) -> Node:
         if port not in self._received:
             width = self.owner.function.parameters[port.partition("#")[0]]
             name = self._port_name(port)
             runs = self.nodes.any([self._runs(access) for access in self._found.reads[port]])
-            self._channel(name, width, sends=False)
-            self._received[port] = self._take(name, width, runs, self._start)
+            channel = self._channel(name, width, sends=False)
+            self._received[port] = self._take(channel, runs, self._start)
         return self._received[port]
 
-    def _take(self, name: str, width: int, runs: Node, token: Node) -> Node:
+    def _take(self, channel: Channel, runs: Node, token: Node) -> Node:
         pair = self.nodes.effect(
-            f"(token, {bits(width)})",
-            f"receive({token.name}, predicate={runs.name}, channel={name})",
+            f"(token, {channel.type})",
+            f"receive({token.name}, predicate={runs.name}, channel={channel.name})",
         )
         taken = self.nodes.of_kind("token", f"tuple_index({pair.name}, index=0)")
         self._tokens.append(taken)
-        return self.nodes.number(width, f"tuple_index({pair.name}, index=1)")
+        word = self.nodes.of_kind(channel.type, f"tuple_index({pair.name}, index=1)")
+        return self.nodes.number(channel.width, f"tuple_index({word.name}, index=0)")
 
     def _merged(self, accesses: list[Access], values: list[Node]) -> Node:
         ways = zip(accesses, values, strict=True)
         return self.nodes.merge([(self._runs(access), value) for access, value in ways])
 
     def _addresses(self, memory: Memory, accesses: list[Access]) -> list[Node]:
-        step = memory.array.step if memory.array else None
         found = []
         for access in accesses:
-            place = access.choice.place
-            size = step or min([size for _, size in place.terms] or [1])
-            found.append(self._index(access.instruction, access.block, access.choice, size))
+            steps = self.owner.function.steps
+            step = memory.array.step if memory.array else steps[access.choice.place.root]
+            found.append(self._index(access.instruction, access.block, access.choice, step))
         if memory.array is not None:
             width = max(1, (memory.array.count - 1).bit_length())
         else:
@@ -217,13 +230,15 @@ class Ports:
             runs = self.nodes.any([self._runs(access) for access in memory.loads])
             address = self._merged(memory.loads, self._addresses(memory, memory.loads))
             self._channel(f"{memory.name}_rd_req", address.width, sends=True, memory=True)
-            self._channel(f"{memory.name}_rd_resp", memory.width, sends=False, memory=True)
+            answers = self._channel(
+                f"{memory.name}_rd_resp", memory.width, sends=False, memory=True
+            )
             asked = self.nodes.effect(
                 "token",
                 f"send({self._start.name}, {address.name}, predicate={runs.name}, "
                 f"channel={memory.name}_rd_req)",
             )
-            memory.response = self._take(f"{memory.name}_rd_resp", memory.width, runs, asked)
+            memory.response = self._take(answers, runs, asked)
         return memory.response
 
     def finish(self) -> None:
@@ -239,9 +254,7 @@ class Ports:
             self._send(name, width, accesses, None, token)
         for registers in self._found.registers.values():
             last = self._version(registers, len(registers.stores))
-            self.nodes.effect(
-                "()", f"next_value(param={registers.element}, value={last.name})"
-            )
+            self.nodes.effect("()", f"next_value(param={registers.element}, value={last.name})")
 
     def _write_memory(self, memory: Memory) -> None:
         addresses = self._addresses(memory, memory.stores)
@@ -256,9 +269,7 @@ class Ports:
     ) -> Node:
         runs = self.nodes.any([self._runs(access) for access in accesses])
         values = [
-            self.nodes.resize(
-                self.owner.value(access.instruction.operands[0], access.block), width
-            )
+            self.nodes.resize(self.owner.value(access.instruction.operands[0], access.block), width)
             for access in accesses
         ]
         value = self._merged(accesses, values)

@@ -1,10 +1,11 @@
 """More steps for code outside of pipelined loops.
 
-A step may access a stream once. Where two accesses of one stream follow each other in plain code, as
-in the process that deals commands, a step ends before the second. It ends, too, behind a product and
-where many branches lie behind each other, as which step is next must be known within a clock cycle.
-In a pipelined loop
-that would cost a clock cycle per iteration in silence: there it is left to be refused.
+A step may access a stream, or a port of a memory, once. Where two accesses follow each other in plain
+code, as in the process that deals commands, a step ends before the second. So it does where the
+compiler takes an access out of a pipelined loop, behind which another loop lies. It ends, too, behind a
+product and where many branches lie behind each other, as which step is next must be known within a
+clock cycle. In a pipelined loop that would cost a clock cycle per iteration in silence: there it is
+left to be refused.
 """
 
 from vitgen.rtl.flow import Flow
@@ -15,8 +16,12 @@ _MARK = "@vitgen_pipeline"
 _DEEPEST = 2  # branches behind each other in a step
 
 
-def split_steps(function: Function) -> frozenset[str]:
-    """Splits blocks of the function where a step would access a stream twice.
+def split_steps(function: Function, rams: frozenset[str]) -> frozenset[str]:
+    """Splits blocks of the function where a step would access a stream or memory twice.
+
+    Parameters
+    ----------
+    rams : names of local arrays that are memories.
 
     Returns
     -------
@@ -26,7 +31,7 @@ def split_steps(function: Function) -> frozenset[str]:
     cuts: set[str] = set()
     while True:
         flow = Flow(function, frozenset(cuts))
-        found = _conflict(function, flow, pointers)
+        found = _conflict(function, flow, pointers, rams)
         if found is None:
             found = _behind_product(flow)
         if found is None:
@@ -34,24 +39,31 @@ def split_steps(function: Function) -> frozenset[str]:
         cuts.add(_split(function, *found))
 
 
-def _ports(made: Instruction, pointers: Pointers) -> set[tuple[str, str, int]]:
-    if not made.volatile:
-        return set()
-    return {
-        (made.op, choice.place.root, choice.place.offset // STREAM_BYTES)
-        for choice in pointers.choices(made.operands[-1].text)
-    }
+def _ports(
+    made: Instruction, pointers: Pointers, rams: frozenset[str]
+) -> set[tuple[str, str, int]]:
+    """The ports that an instruction may access: kind, parameter or array, number of the stream."""
+    found: set[tuple[str, str, int]] = set()
+    for choice in pointers.choices(made.operands[-1].text) if made.op in ("load", "store") else ():
+        root = choice.place.root
+        if made.volatile:
+            found.add((made.op, root, choice.place.offset // STREAM_BYTES))
+        elif root[1:] in rams:
+            found.add(("ram", root, 0))  # which no step both reads and writes
+        elif root in pointers.function.parameters:
+            found.add((made.op, root, 0))
+    return found
 
 
 def _conflict(
-    function: Function, flow: Flow, pointers: Pointers
+    function: Function, flow: Flow, pointers: Pointers, rams: frozenset[str]
 ) -> tuple[Block, Instruction] | None:
     """The first access in a step, in the order of the blocks, that repeats an earlier one."""
     seen: dict[tuple[str, str, int], list[str]] = {}
     pipelines = _pipelines(flow)
     for name in flow.order:
         for made in flow.blocks[name].instructions:
-            for port in _ports(made, pointers):
+            for port in _ports(made, pointers, rams):
                 for other in seen.setdefault(port, []):
                     again = other == name or flow.leads_to(other, name)
                     if again and not any(other in body and name in body for body in pipelines):

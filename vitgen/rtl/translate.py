@@ -61,7 +61,7 @@ class Translator:
     def __init__(self, function: Function, rams: frozenset[str]) -> None:
         self.function = function
         simplify(function)
-        self.flow = Flow(function, split_steps(function))
+        self.flow = Flow(function, split_steps(function, rams))
         self.kept = Kept(function, self.flow)
         self.nodes = Arithmetic()
         self.home, self.made = self.kept.home, self.kept.made
@@ -97,6 +97,9 @@ class Translator:
                 found = self.nodes.binary(
                     "eq", self.step, self.nodes.literal(number, self.step.width), 1
                 )
+            elif (head := self.flow.joined(block)) is not None:
+                # A condition that comes late holds up only what depends on it.
+                found = self.runs(head)
             else:
                 found = self.nodes.any([self.takes(edge) for edge in self.flow.inward[block]])
             self._runs[block] = found
@@ -292,7 +295,9 @@ class Translator:
                         arriving.setdefault(value, []).append(way)
         if not arriving:
             return
-        found = self.nodes.merge([(self.nodes.any(ways), value) for value, ways in arriving.items()])
+        found = self.nodes.merge(
+            [(self.nodes.any(ways), value) for value, ways in arriving.items()]
+        )
         when = self.nodes.any([way for ways in arriving.values() for way in ways])
         self.nodes.effect(
             "()", f"next_value(param={element.name}, value={found.name}, predicate={when.name})"

@@ -158,7 +158,9 @@ def _attempt(
             flop_inputs=False, flop_outputs=False,
             # Without the three suffixes XLS gives the signals of a channel one name.
             streaming_channel_data_suffix="_data", streaming_channel_valid_suffix="_vld",
-            streaming_channel_ready_suffix="_rdy", gate_recvs=False,
+            streaming_channel_ready_suffix="_rdy",
+            # Nothing depends on data where none is received (Channel.type).
+            gate_recvs=False,
             array_index_bounds_checking=True, add_invariant_assertions=False,
             # Never ram_configurations: that rewrite corrupts data under back-pressure.
             ram_configurations=None, io_constraints=list(process.constraints) or None, **options,

@@ -90,6 +90,10 @@ template <int W, bool S>
 struct ap_range_ref;
 template <int W, bool S>
 struct ap_bit_ref;
+template <int W>
+struct ap_part;
+template <int W, bool S, int W2, bool S2>
+struct ap_concat_ref;
 
 template <int W, bool S>
 struct ap_int_base {
@@ -109,6 +113,9 @@ struct ap_int_base {
   AP_INLINE ap_int_base(const ap_range_ref<W2, S2>& other) : V((value_type)other.get().V) {}
   template <int W2, bool S2>
   AP_INLINE ap_int_base(const ap_bit_ref<W2, S2>& other) : V((value_type)(bool)other) {}
+  template <int W2, bool S2, int W3, bool S3>
+  AP_INLINE ap_int_base(const ap_concat_ref<W2, S2, W3, S3>& other)
+      : V((value_type)other.get().V) {}
 
   AP_INLINE ap_int_base& operator=(const ap_int_base& other) {
     V = other.V;
@@ -131,10 +138,23 @@ struct ap_int_base {
   AP_INLINE unsigned long long to_uint64() const { return (unsigned long long)V; }
 
   AP_INLINE ap_range_ref<W, S> range(int high, int low) { return {*this, high, low}; }
-  AP_INLINE ap_int_base<W, false> range(int high, int low) const {
-    typedef ap_int_base<W, false> result;
+  AP_INLINE ap_part<W> range(int high, int low) const {
     const raw_type all = ~(raw_type)0;
-    return result::of((raw_type)(((raw_type)V >> low) & (all >> (W - 1 - (high - low)))));
+    ap_part<W> part;
+    part.V = (raw_type)(((raw_type)V >> low) & (all >> (W - 1 - (high - low))));
+    return part;
+  }
+  template <int W2, bool S2>
+  AP_INLINE ap_concat_ref<W, S, W2, S2> concat(ap_int_base<W2, S2>& low) {
+    return {*this, low};
+  }
+  // Constant, as it must be: what is assigned to a number of its own would be lost.
+  template <int W2, bool S2>
+  AP_INLINE const ap_int_base<W + W2, false> concat(const ap_int_base<W2, S2>& low) const {
+    typedef ap_int_base<W + W2, false> result;
+    typedef typename ap_int_base<W2, S2>::raw_type raw2_type;
+    typedef typename result::raw_type wide;
+    return result::of((wide)((wide)(raw_type)V << W2 | (wide)(raw2_type)low.V));
   }
   AP_INLINE ap_bit_ref<W, S> operator[](int index) { return {*this, index}; }
   AP_INLINE bool operator[](int index) const { return (bool)(((raw_type)V >> index) & 1); }
@@ -205,6 +225,8 @@ struct ap_int_base {
     AP_INLINE name(const ap_range_ref<W2, S2>& other) : base(other) {}              \
     template <int W2, bool S2>                                                      \
     AP_INLINE name(const ap_bit_ref<W2, S2>& other) : base(other) {}                \
+    template <int W2, bool S2, int W3, bool S3>                                     \
+    AP_INLINE name(const ap_concat_ref<W2, S2, W3, S3>& other) : base(other) {}     \
     AP_INLINE name& operator=(const name& other) {                                  \
       this->V = other.V;                                                            \
       return *this;                                                                 \
@@ -213,6 +235,10 @@ struct ap_int_base {
 AP_CLASS(ap_int, true)
 AP_CLASS(ap_uint, false)
 #undef AP_CLASS
+
+// Bits high..low of a constant value.
+template <int W>
+struct ap_part : ap_int_base<W, false> {};
 
 // Bits high..low of a value, to be read or written.
 template <int W, bool S>
@@ -250,6 +276,69 @@ struct ap_bit_ref {
     return *this;
   }
 };
+
+// Two values behind each other, `low` below, to be read or written.
+template <int W, bool S, int W2, bool S2>
+struct ap_concat_ref {
+  ap_int_base<W, S>& high;
+  ap_int_base<W2, S2>& low;
+
+  AP_INLINE ap_int_base<W + W2, false> get() const {
+    return ((const ap_int_base<W, S>&)high).concat((const ap_int_base<W2, S2>&)low);
+  }
+  template <int W3, bool S3>
+  AP_INLINE const ap_concat_ref& operator=(const ap_int_base<W3, S3>& value) const {
+    const ap_int_base<W + W2, false> both = value;
+    low.V = (typename ap_int_base<W2, S2>::value_type)both.V;
+    high.V = (typename ap_int_base<W, S>::value_type)(both.V >> W2);
+    return *this;
+  }
+  AP_INLINE const ap_concat_ref& operator=(const ap_concat_ref& other) const {
+    return *this = other.get();
+  }
+  template <int W3, bool S3, int W4, bool S4>
+  AP_INLINE const ap_concat_ref& operator=(const ap_concat_ref<W3, S3, W4, S4>& other) const {
+    return *this = other.get();
+  }
+  template <class T, int W3 = ap::native<T>::width>
+  AP_INLINE const ap_concat_ref& operator=(T value) const {
+    return *this = ap_int_base<W3, ap::native<T>::is_signed>(value);
+  }
+};
+
+template <int W, bool S, int W2, bool S2>
+AP_INLINE ap_concat_ref<W, S, W2, S2> operator,(ap_int_base<W, S>& a, ap_int_base<W2, S2>& b) {
+  return {a, b};
+}
+template <int W, bool S, int W2, bool S2>
+AP_INLINE auto operator,(const ap_int_base<W, S>& a, const ap_int_base<W2, S2>& b)
+    -> const ap_int_base<W + W2, false> {
+  return a.concat(b);
+}
+template <int W, bool S, int W2, bool S2, int W3, bool S3>
+AP_INLINE auto operator,(const ap_concat_ref<W, S, W2, S2>& a, const ap_int_base<W3, S3>& b)
+    -> const ap_int_base<W + W2 + W3, false> {
+  return ((const ap_int_base<W + W2, false>&)a.get()).concat(b);
+}
+template <int W, bool S, int W2, bool S2, int W3, bool S3>
+AP_INLINE auto operator,(const ap_int_base<W3, S3>& a, const ap_concat_ref<W, S, W2, S2>& b)
+    -> const ap_int_base<W + W2 + W3, false> {
+  return a.concat((const ap_int_base<W + W2, false>&)b.get());
+}
+// The width of a range is no constant, and a comma that is no operator of a class drops its left
+// side: convert ranges and bits to ap_uint first.
+#define AP_NO_CONCAT(...)                           \
+  template <class T, int W, bool S>                 \
+  void operator,(const T&, const __VA_ARGS__&) = delete; \
+  template <class T, int W, bool S>                 \
+  void operator,(const __VA_ARGS__&, const T&) = delete;
+AP_NO_CONCAT(ap_range_ref<W, S>)
+AP_NO_CONCAT(ap_bit_ref<W, S>)
+#undef AP_NO_CONCAT
+template <class T, int W>
+void operator,(const T&, const ap_part<W>&) = delete;
+template <class T, int W>
+void operator,(const ap_part<W>&, const T&) = delete;
 
 // Both operands are brought to the type of the result, in which nothing is lost.
 #define AP_BINARY(op, WIDTH, SIGNED)                                                          \
