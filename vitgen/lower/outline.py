@@ -39,6 +39,15 @@ def _rows(shape: RowShape, layer: LayerQuant) -> Rows:
     )
 
 
+def row_counts(config: VitConfig, quant: QuantConfig) -> dict[str, tuple[int, int, int]]:
+    """Rows of every linear op by kind: fixed point of 4 and of 8 bits, powers of two."""
+    counts = {}
+    for op, shape in row_shapes(config).items():
+        pot, wide = (shape.groups * n for n in quant.layer(op).shares(shape.rows, shape.groups))
+        counts[op] = (shape.rows - pot - wide, wide, pot)
+    return counts
+
+
 def outline(config: VitConfig, quant: QuantConfig, name: str | None = None) -> Graph:
     """The graph of a quantized model, but for its integers.
 
