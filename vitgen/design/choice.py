@@ -142,9 +142,12 @@ def choose_design(
     return Design.of(found.choice, board, clock_mhz)
 
 
-def too_slow(best: Outcome, board: Board, clock_mhz: float, target_fps: float) -> DoesNotFit:
+def too_slow(
+    best: Outcome, board: Board, clock_mhz: float, target_fps: float, precision: str = ""
+) -> DoesNotFit:
     """The refusal of a target: the best there is, its bound, and what to change."""
     choice = best.choice
+    at = f" ({precision})" if precision else ""
     binding, share = choice.binding, choice.shares[choice.binding]
     faster = clock_mhz * target_fps / choice.estimate.fps
     clock = (
@@ -153,8 +156,8 @@ def too_slow(best: Outcome, board: Board, clock_mhz: float, target_fps: float) -
         else "no clock of this board"
     )
     return DoesNotFit(
-        f"No design for {board.name} at {clock_mhz:g} MHz gives {target_fps:g} frames/s: the best found "
-        f"gives {choice.estimate.fps:.4g}, and {choice.bound:.4g} is the bound of every shape of the "
+        f"No design for {board.name} at {clock_mhz:g} MHz gives {target_fps:g} frames/s: the best found"
+        f"{at} gives {choice.estimate.fps:.4g}, and {choice.bound:.4g} is the bound of every shape of the "
         f"array. It takes {share:.0%} of the {binding} that it may.",
         f"Ask for less, for fewer bits, or for a board with more {binding}; {clock} would do.",
     )

@@ -53,6 +53,7 @@ class Choice:
     binding : the resource of which the largest share of the limit is taken.
     shares : share of the limit that each resource takes, 1 being full.
     bound : frames per second that no shape within the limits exceeds.
+    found : the design among those of the search.
     """
 
     engine: Engine
@@ -63,6 +64,7 @@ class Choice:
     binding: str
     shares: dict[str, float]
     bound: float
+    found: Found
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,14 @@ Rating = Callable[[int], tuple[float, _Ranked | None]]
 """Value of a shape, and its form where it is final; minus infinity where it cannot be built."""
 
 
-def _best_first(shapes: Shapes, order: Iterator[int], values: Floats, *ratings: Rating) -> list[_Ranked]:
+def _best_first(
+    shapes: Shapes, order: Iterator[int], values: Floats, most: int, *ratings: Rating
+) -> list[_Ranked]:
     """The shapes of greatest value, few of them with the same token lanes.
 
     Parameters
     ----------
+    most : shapes wanted.
     order, values : shapes with upper bounds of their values, the greatest first.
     ratings : better and better bounds, each dearer than the one before; the last is the value.
     """
@@ -91,7 +96,7 @@ def _best_first(shapes: Shapes, order: Iterator[int], values: Floats, *ratings: 
     taken: Counter[tuple[int, int]] = Counter()
     found: list[_Ranked] = []
     upcoming = next(order, None)
-    while len(found) < RANKED and (heap or upcoming is not None):
+    while len(found) < most and (heap or upcoming is not None):
         if upcoming is not None and (not heap or values[upcoming] >= -heap[0][0]):
             value, index, level, ranked = float(values[upcoming]), upcoming, 0, None
             upcoming = next(order, None)
@@ -220,7 +225,7 @@ class Search:
         fits = (dsp <= self.stock["dsp"]) & (lut <= self.stock["lut"])
         return cycles[fits], dsp[fits], lut[fits]
 
-    def fastest_shapes(self) -> list[_Ranked]:
+    def fastest_shapes(self, most: int = RANKED) -> list[_Ranked]:
         """Shapes with fitted lanes, the largest gains first."""
         shapes = self.shapes
         values = self.gains(shapes.bound, shapes.lanes.astype(np.float64))
@@ -240,7 +245,7 @@ class Search:
             ranked = _Ranked(int(shapes.variant[index]), shapes.grid(index), fitted[0], form)
             return self.gain(fitted[1], int(shapes.lanes[index])), ranked
 
-        return _best_first(shapes, shapes.undominated(order), values, roughly, closely)
+        return _best_first(shapes, shapes.undominated(order), values, most, roughly, closely)
 
     def smallest_shapes(self, budget: float) -> list[_Ranked]:
         """Shapes with lanes within ``budget`` cycles, the smallest first."""
@@ -268,7 +273,7 @@ class Search:
             ranked = _Ranked(int(shapes.variant[index]), shapes.grid(index), fitted[0], form)
             return -float(self.area(np.array(dsp), np.array(lut))), ranked
 
-        return _best_first(shapes, iter(order.tolist()), values, roughly, closely)
+        return _best_first(shapes, iter(order.tolist()), values, RANKED, roughly, closely)
 
     def area(self, dsp: Floats, lut: Floats) -> Floats:
         """Shares of slices and LUTs together."""
@@ -377,6 +382,7 @@ class Search:
             binding=max(shares, key=lambda name: shares[name]),
             shares=shares,
             bound=self.bound,
+            found=best,
         )
 
     def nothing_fits(self) -> VitgenError:
