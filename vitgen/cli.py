@@ -34,11 +34,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Model = Annotated[
     str, typer.Option("--model", help="Name from `vitgen models`, or a model config file.")
 ]
-Bits = Annotated[
-    str,
+BITS_HELP = "Weights/activations: 4/8 is 4-bit weights and 8-bit activations, 4+8/8 mixes rows."
+Bits = Annotated[str, typer.Option("--bits", help=BITS_HELP)]
+OpenBits = Annotated[
+    str | None,
+    typer.Option("--bits", help=f"{BITS_HELP} With --target-fps they may be left to the search."),
+]
+Target = Annotated[
+    float | None,
     typer.Option(
-        "--bits",
-        help="Weights/activations: 4/8 is 4-bit weights and 8-bit activations, 4+8/8 mixes rows.",
+        help="Frames/s to reach: the smallest engine that does, and without --bits the highest "
+        "precision."
     ),
 ]
 Scheme = Annotated[
@@ -54,7 +60,11 @@ Array = Annotated[
     str, typer.Option(help="Multiplier array: dsp48 (RTL module) or hls (plain C++).")
 ]
 PotRatio = Annotated[
-    str, typer.Option(help="Share of power-of-two rows where rows mix, 0 to 1; auto is a quarter.")
+    str,
+    typer.Option(
+        help="Share of power-of-two rows where rows mix, 0 to 1; auto: the search chooses (train: a "
+        "quarter)."
+    ),
 ]
 Board = Annotated[str, typer.Option(help="Name from `vitgen boards`.")]
 Clock = Annotated[float | None, typer.Option(help="Clock; default: the board's.")]
@@ -76,8 +86,9 @@ def _print_json(value: Any) -> None:
 @app.command()
 def build(
     model: Model,
-    bits: Bits,
+    bits: OpenBits = None,
     scheme: Scheme = None,
+    target_fps: Target = None,
     array: Array = "dsp48",
     pot_ratio: PotRatio = "auto",
     board: Board = "zcu102",
@@ -116,7 +127,7 @@ def build(
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
         board=board, clock_mhz=clock_mhz, checkpoint=checkpoint, calibrate=calibrate,
-        config=config, seed=seed,
+        config=config, seed=seed, target_fps=target_fps,
     )  # fmt: skip
     directory = out or Path("build") / request.name
     report = run(request, directory, verify=verify, images=images, console=console)
@@ -129,7 +140,7 @@ def _ratio(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise VitgenError(f"--pot-ratio is {text!r}.", "Give a share from 0 to 1; auto is a quarter.") from None
+        raise VitgenError(f"--pot-ratio is {text!r}.", "Give a share from 0 to 1, or auto.") from None
 
 
 def _finish(report: dict[str, Any], directory: Path, as_json: bool) -> None:
@@ -283,25 +294,33 @@ def evaluate(
 @app.command()
 def estimate(
     model: Model,
-    bits: Bits,
+    bits: OpenBits = None,
     scheme: Scheme = None,
+    target_fps: Target = None,
     array: Array = "dsp48",
     pot_ratio: PotRatio = "auto",
     board: Board = "zcu102",
     clock_mhz: Clock = None,
     config: Config = None,
+    pareto: Annotated[
+        Path | None,
+        typer.Option(help="File (.svg) for a picture of frames/s against DSPs and LUTs of many designs."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Estimate frames per second and resources; write nothing."""
+    """Estimate frames per second and resources, without building.
+
+    It searches the engine and, where they are open, the share of power-of-two rows and the bits.
+    """
     from vitgen.flow.estimate import estimate as run
     from vitgen.flow.request import BuildRequest
     from vitgen.report.terminal import show_estimate
 
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
-        board=board, clock_mhz=clock_mhz, config=config,
+        board=board, clock_mhz=clock_mhz, config=config, target_fps=target_fps,
     )  # fmt: skip
-    result = run(request, console=console)
+    result = run(request, pareto=pareto, console=console)
     if as_json:
         _print_json(result)
     else:

@@ -7,10 +7,11 @@ from typing import Any
 
 from vitgen.design.search import Found, Search
 
-STEPS = (0.04, 0.06, 0.09, 0.13, 0.18, 0.25, 0.33, 0.42, 0.52, 0.63, 0.75, 0.87, 1.0)
+STEPS = (0.06, 0.12, 0.2, 0.3, 0.42, 0.55, 0.7, 0.85, 1.0)
 """Shares of what a design may take, for slices and LUTs together and for either alone."""
 
-TIMED = 2  # designs timed at every share
+PROMISING = 8  # shapes whose lanes are fitted at every share
+TIMED = 2  # designs timed of them
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _within(search: Search, dsp: float, lut: float) -> list[Found]:
         "dsp": search.stock["dsp"] * dsp, "lut": search.stock["lut"] * lut
     }  # fmt: skip
     smaller.timed, found = {}, []
-    for ranked in smaller.fastest_shapes(TIMED):
+    for ranked in smaller.promising(PROMISING)[:TIMED]:
         timed = smaller.time(smaller.weight_path(ranked), ranked.variant)
         if timed is not None:
             found.append(timed)

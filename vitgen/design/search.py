@@ -77,31 +77,31 @@ class _Ranked:
     form: ClosedForm
 
 
-Rating = Callable[[int], tuple[float, _Ranked | None]]
-"""Value of a shape, and its form where it is final; minus infinity where it cannot be built."""
+Rating = Callable[[int], float]
+"""Value of a shape by its index; minus infinity where it cannot be built."""
 
 
 def _best_first(
     shapes: Shapes, order: Iterator[int], values: Floats, most: int, *ratings: Rating
-) -> list[_Ranked]:
+) -> list[int]:
     """The shapes of greatest value, few of them with the same token lanes.
 
     Parameters
     ----------
-    most : shapes wanted.
     order, values : shapes with upper bounds of their values, the greatest first.
+    most : shapes wanted.
     ratings : better and better bounds, each dearer than the one before; the last is the value.
     """
-    heap: list[tuple[float, int, int, _Ranked | None]] = []
+    heap: list[tuple[float, int, int]] = []
     taken: Counter[tuple[int, int]] = Counter()
-    found: list[_Ranked] = []
+    found: list[int] = []
     upcoming = next(order, None)
     while len(found) < most and (heap or upcoming is not None):
         if upcoming is not None and (not heap or values[upcoming] >= -heap[0][0]):
-            value, index, level, ranked = float(values[upcoming]), upcoming, 0, None
+            value, index, level = float(values[upcoming]), upcoming, 0
             upcoming = next(order, None)
         else:
-            less, index, level, ranked = heappop(heap)
+            less, index, level = heappop(heap)
             value = -less
         if value == -math.inf:
             break
@@ -109,13 +109,13 @@ def _best_first(
         key = (grid.group_lanes, grid.groups)
         if taken[key] >= ALIKE:
             continue
-        if ranked is not None:
-            found.append(ranked)
+        if level == len(ratings):
+            found.append(index)
             taken[key] += 1
             continue
-        value, ranked = ratings[level](index)
+        value = ratings[level](index)
         if value > -math.inf:
-            heappush(heap, (-value, index, level + 1, ranked))
+            heappush(heap, (-value, index, level + 1))
     return found
 
 
@@ -148,6 +148,8 @@ class Search:
         self.timed: dict[tuple[int, Engine], Found] = {}
         self.missed: tuple[float, Engine | None] = (float("inf"), None)
         self._bills: dict[Engine, Bill] = {}
+        self._forms: dict[int, ClosedForm | None] = {}
+        self._cycles: dict[int, Floats] = {}
         self.shapes: Shapes = shapes_of(variants, array, self.stock, limits)
 
     @property
@@ -184,6 +186,11 @@ class Search:
 
     def form(self, index: int) -> ClosedForm | None:
         """Closed form of a shape with the widest units; None where it cannot be built."""
+        if index not in self._forms:
+            self._forms[index] = self._form(index)
+        return self._forms[index]
+
+    def _form(self, index: int) -> ClosedForm | None:
         grid = self.shapes.grid(index)
         variant = self.variants[self.shapes.variant[index]]
         lanes = Lanes(*[grid.group_lanes] * 4)
@@ -221,59 +228,93 @@ class Search:
         shapes, grid = self.shapes, self.shapes.grid(index)
         widths = widths_of(self.array, grid.group_lanes, grid.groups)
         dsp, lut = shapes.dsp[index] + widths.dsp, shapes.lut[index] + widths.lut
-        cycles = least_cycles(self.variants[shapes.variant[index]].workload, self.array, grid)
+        if index not in self._cycles:
+            workload = self.variants[shapes.variant[index]].workload
+            self._cycles[index] = least_cycles(workload, self.array, grid)
         fits = (dsp <= self.stock["dsp"]) & (lut <= self.stock["lut"])
-        return cycles[fits], dsp[fits], lut[fits]
+        return self._cycles[index][fits], dsp[fits], lut[fits]
 
-    def fastest_shapes(self, most: int = RANKED) -> list[_Ranked]:
-        """Shapes with fitted lanes, the largest gains first."""
+    def by_gain(self) -> tuple[Iterator[int], Floats, Rating]:
+        """Shapes that fit by the largest gain that they may have, and a better bound of it."""
         shapes = self.shapes
         values = self.gains(shapes.bound, shapes.lanes.astype(np.float64))
-        order = np.lexsort((shapes.frames.groups[shapes.frame], -values))
+        fits = (shapes.dsp <= self.stock["dsp"]) & (shapes.lut <= self.stock["lut"])
+        places = np.flatnonzero(fits)
+        order = places[np.lexsort((shapes.frames.groups[shapes.frame[places]], -values[places]))]
 
-        def roughly(index: int) -> tuple[float, None]:
+        def roughly(index: int) -> float:
             cycles, _, _ = self.least(index)
-            if not len(cycles):
-                return -math.inf, None
-            return self.gain(float(cycles.min()), int(shapes.lanes[index])), None
+            return self.gain(cycles.min(), int(shapes.lanes[index])) if len(cycles) else -math.inf
 
-        def closely(index: int) -> tuple[float, _Ranked | None]:
-            form = self.form(index)
-            fitted = None if form is None else self.fitted(form)
-            if form is None or fitted is None:
-                return -math.inf, None
-            ranked = _Ranked(int(shapes.variant[index]), shapes.grid(index), fitted[0], form)
-            return self.gain(fitted[1], int(shapes.lanes[index])), ranked
+        return shapes.undominated(order), values, roughly
 
-        return _best_first(shapes, shapes.undominated(order), values, most, roughly, closely)
+    def fit(self, index: int, budget: float | None = None) -> tuple[_Ranked, float] | None:
+        """A shape with the lanes that fit, and its cycles."""
+        form = self.form(index)
+        if form is None:
+            return None
+        widest = Lanes(*[form.probe.group_lanes] * 4)
+        if budget is not None and form.cycles(widest) > budget:
+            return None
+        fitted = self.fitted(form, budget)
+        if fitted is None:
+            return None
+        variant = int(self.shapes.variant[index])
+        return _Ranked(variant, self.shapes.grid(index), fitted[0], form), fitted[1]
+
+    def fastest_shapes(self) -> list[_Ranked]:
+        """Shapes with fitted lanes, the largest gains first."""
+        order, values, roughly = self.by_gain()
+        fitted: dict[int, _Ranked] = {}
+
+        def closely(index: int) -> float:
+            found = self.fit(index)
+            if found is None:
+                return -math.inf
+            fitted[index] = found[0]
+            return self.gain(found[1], int(self.shapes.lanes[index]))
+
+        best = _best_first(self.shapes, order, values, RANKED, roughly, closely)
+        return [fitted[index] for index in best]
+
+    def promising(self, most: int) -> list[_Ranked]:
+        """A few shapes by their bounds alone, with fitted lanes, the fastest first."""
+        order, values, roughly = self.by_gain()
+        found: list[tuple[_Ranked, float]] = []
+        for index in _best_first(self.shapes, order, values, 4 * most, roughly):
+            fitted = self.fit(index)
+            if fitted is not None:
+                found.append(fitted)
+                if len(found) == most:
+                    break
+        return [ranked for ranked, _ in sorted(found, key=lambda one: one[1])]
 
     def smallest_shapes(self, budget: float) -> list[_Ranked]:
         """Shapes with lanes within ``budget`` cycles, the smallest first."""
         shapes = self.shapes
         values = -self.area(shapes.dsp, shapes.lut)
         values[shapes.bound > budget] = -np.inf
-        order = np.argsort(-values, kind="stable")
+        fitted: dict[int, _Ranked] = {}
 
-        def roughly(index: int) -> tuple[float, None]:
+        def roughly(index: int) -> float:
             cycles, dsp, lut = self.least(index)
             quick = cycles <= budget
-            return -float(self.area(dsp[quick], lut[quick]).min(initial=math.inf)), None
+            return -float(self.area(dsp[quick], lut[quick]).min(initial=math.inf))
 
-        def closely(index: int) -> tuple[float, _Ranked | None]:
-            form = self.form(index)
-            if form is None or form.cycles(Lanes(*[form.probe.group_lanes] * 4)) > budget:
-                return -math.inf, None
-            fitted = self.fitted(form, budget)
-            if fitted is None:
-                return -math.inf, None
-            whole = self._bills[form.probe]
-            wide = LaneCosts(form.probe).of(Lanes(*[form.probe.group_lanes] * 4))
-            own = LaneCosts(form.probe).of(fitted[0])
+        def closely(index: int) -> float:
+            found = self.fit(index, budget)
+            if found is None:
+                return -math.inf
+            fitted[index] = found[0]
+            form = found[0].form
+            whole, costs = self._bills[form.probe], LaneCosts(form.probe)
+            wide, own = costs.of(Lanes(*[form.probe.group_lanes] * 4)), costs.of(found[0].lanes)
             dsp, lut = whole.dsp - wide[0] + own[0], whole.lut - wide[1] + own[1]
-            ranked = _Ranked(int(shapes.variant[index]), shapes.grid(index), fitted[0], form)
-            return -float(self.area(np.array(dsp), np.array(lut))), ranked
+            return -float(self.area(np.array(dsp), np.array(lut)))
 
-        return _best_first(shapes, iter(order.tolist()), values, RANKED, roughly, closely)
+        order = iter(np.argsort(-values, kind="stable").tolist())
+        best = _best_first(shapes, order, values, RANKED, roughly, closely)
+        return [fitted[index] for index in best]
 
     def area(self, dsp: Floats, lut: Floats) -> Floats:
         """Shares of slices and LUTs together."""

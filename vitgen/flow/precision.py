@@ -9,6 +9,7 @@ from typing import Any
 from vitgen import boards
 from vitgen.design.choice import Design, Outcome, choose_variant, too_slow
 from vitgen.design.cost_workload import RowKinds
+from vitgen.design.frontier import frontier
 from vitgen.design.variants import Variant
 from vitgen.errors import DoesNotFit, VitgenError
 from vitgen.flow.lowering import is_import
@@ -108,7 +109,7 @@ class Settled:
     Parameters
     ----------
     request : with bits and ratios.
-    outcome : the search; None where the rows are a checkpoint's, which the design must follow.
+    outcome : the search; None where only the lowered network knows its rows.
     record : what was decided and why, as ``exploration`` of a report has it.
     """
 
@@ -122,6 +123,26 @@ class Settled:
             return None
         board = boards.load(self.request.board)
         return Design.of(self.outcome.choice, board, self.request.clock)
+
+    def pareto(self) -> list[dict[str, Any]]:
+        """Designs over the whole range of sizes, as a report has them."""
+        if self.outcome is None:
+            return []
+        points = frontier(self.outcome.search, self.outcome.choice.found)
+        return [point.to_json() for point in points]
+
+    def to_json(self, pareto: bool = True) -> dict[str, Any]:
+        """What ``exploration.json`` of a build holds."""
+        design, request = self.design(), self.request
+        return {
+            "settled": {
+                name: getattr(request, name)
+                for name in ("bits", "scheme", "pot_ratio", "wide_ratio")
+            },
+            "record": self.record,
+            "design": None if design is None else design.to_json(),
+            "pareto": self.pareto() if pareto else [],
+        }
 
 
 def settle(request: BuildRequest, tell: Tell = lambda _: None) -> Settled:
@@ -140,9 +161,9 @@ def settle(request: BuildRequest, tell: Tell = lambda _: None) -> Settled:
     ------
     VitgenError : bad input, nothing fits, or no design meets the target.
     """
-    own = _checkpoint_rows(request)
-    if own is not None:
-        return own
+    if is_import(request):
+        return _imported(request)
+    request, origin = _trained(request)
     board = boards.load(request.board)
     tried: list[dict[str, Any]] = []
     nearest: tuple[Rung, Outcome] | None = None
@@ -159,7 +180,7 @@ def settle(request: BuildRequest, tell: Tell = lambda _: None) -> Settled:
             continue
         tried.append(_tried(rung, found))
         if found.met:
-            return _settled(rung, found, tried, tell)
+            return _settled(rung, found, tried, origin, tell)
         if nearest is None or found.choice.estimate.fps > nearest[1].choice.estimate.fps:
             nearest = (rung, found)
     if nearest is None:
@@ -170,29 +191,37 @@ def settle(request: BuildRequest, tell: Tell = lambda _: None) -> Settled:
     )
 
 
-def _checkpoint_rows(request: BuildRequest) -> Settled | None:
-    """The request of a checkpoint whose rows have schemes and widths already; None for others."""
-    if request.checkpoint is None:
-        return None
-    quantized: dict[str, Any] | None = {}
-    if not is_import(request):
-        from vitgen.models.checkpoint import quantization_of
+def _imported(request: BuildRequest) -> Settled:
+    """The request of a quantized network, whose rows the file alone knows."""
+    assert request.checkpoint is not None
+    _require_bits(request)
+    reason = f"The rows of {request.checkpoint.name} have their schemes: the engine follows them."
+    return Settled(request, None, _record(request, "checkpoint", reason, [], None))
 
-        quantized = quantization_of(request.checkpoint)
+
+def _trained(request: BuildRequest) -> tuple[BuildRequest, str]:
+    """The request with the share of power-of-two rows that its checkpoint was trained with, and where
+    a given share is from."""
+    if request.checkpoint is None:
+        return request, "request"
+    from vitgen.models.checkpoint import quantization_of
+
+    quantized = quantization_of(request.checkpoint)
     if quantized is None:
-        return None
+        return request, "request"
+    _require_bits(request)
+    if not leaves_ratio(request.quant()):
+        return request, "request"
+    ratio = quantized.get("pot_ratio") or DEFAULT_POT_RATIO
+    return replace(request, pot_ratio=ratio), "checkpoint"
+
+
+def _require_bits(request: BuildRequest) -> None:
     if request.bits is None:
         raise VitgenError(
             f"{request.checkpoint} is quantized, so a target does not decide its bits.",
             "Give the --bits that it was trained with.",
         )
-    ratio, quant = request.pot_ratio, request.quant()
-    if leaves_ratio(quant):
-        ratio = quantized.get("pot_ratio") or DEFAULT_POT_RATIO
-    settled = replace(request, pot_ratio=ratio) if ratio is not None else request
-    reason = f"The rows of {request.checkpoint.name} have their schemes: the engine follows them."
-    record = _record(settled, "checkpoint", reason, [], None)
-    return Settled(settled, None, record)
 
 
 def _tried(rung: Rung, found: Outcome) -> dict[str, Any]:
@@ -216,20 +245,21 @@ def _ratio(quant: QuantConfig) -> float:
     return default if quant.pot_ratio is None else float(quant.pot_ratio)
 
 
-def _settled(rung: Rung, found: Outcome, tried: list[dict[str, Any]], tell: Tell) -> Settled:
+def _settled(
+    rung: Rung, found: Outcome, tried: list[dict[str, Any]], given: str, tell: Tell
+) -> Settled:
     request, quant, choice = rung.request, rung.request.quant(), found.choice
     chosen = choice.variant.pot_ratio
-    if chosen is None:
-        origin = "request" if quant.scheme == "mixed" else "scheme"
-        reason = "The share of power-of-two rows was given." if origin == "request" else (
-            f"Rows of the scheme {quant.scheme} do not mix."
-        )  # fmt: skip
-    else:
-        origin = "search"
-        reason = _why(rung, found, tell)
+    if chosen is not None:
+        origin, reason = "search", _why(rung, found, tell)
         request = replace(request, pot_ratio=chosen)
-    record = _record(request, origin, reason, tried, choice.bound)
-    return Settled(request, found, record)
+    elif quant.scheme != "mixed":
+        origin, reason = "scheme", f"Rows of the scheme {quant.scheme} do not mix."
+    elif given == "checkpoint":
+        origin, reason = given, "The rows of the checkpoint were trained with this share."
+    else:
+        origin, reason = given, "The share of power-of-two rows was given."
+    return Settled(request, found, _record(request, origin, reason, tried, choice.bound))
 
 
 def _why(rung: Rung, found: Outcome, tell: Tell) -> str:

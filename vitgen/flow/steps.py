@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from vitgen.emit.host import DataFile, emit_host
 from vitgen.errors import FoundWrong
 from vitgen.flow.directory import BuildDirectory
 from vitgen.flow.images import sample_picture, verification_images
+from vitgen.flow.precision import settle
 from vitgen.flow.request import BuildRequest
 from vitgen.flow.waveform import Waveform
 from vitgen.ir import Graph
@@ -43,6 +45,7 @@ from vitgen.rtl.build import build_simulation, core_of_build, stitched_core
 from vitgen.rtl.emit import emit_accelerator
 from vitgen.rtl.simulate import Memory, Simulation
 
+EXPLORATION = "exploration.json"
 CSIM = "verification/csim.json"
 RTL = "verification/rtl.json"
 FIDELITY = "fidelity.json"
@@ -65,6 +68,8 @@ class Build:
         self.directory = directory
         self.request = request
         self.console = console
+        self.settled: BuildRequest  # with nothing left open
+        self.exploration: dict[str, Any]
         self.graph: Graph
         self.design: Design
         self._program: Program | None = None
@@ -75,33 +80,51 @@ class Build:
             yield
 
     def prepare(self) -> None:
-        """Lower, design, emit, pack and write what runs on the board."""
+        """Settle, lower, design, emit, pack and write what runs on the board."""
+        self._settle()
         self._lower()
         self._design()
         self._emit()
         self._pack()
         self._host()
 
+    def _settle(self) -> None:
+        with self.console.status(f"exploring designs for {self.request.name}") as status:
+
+            def produce() -> dict[str, bytes]:
+                self.directory.check(self.request.describe())
+                return {EXPLORATION: _json(settle(self.request, status.update).to_json())}
+
+            self.directory.step("explore", (), produce)
+        self.exploration = json.loads((self.directory.path / EXPLORATION).read_text())
+        self.settled = replace(self.request, **self.exploration["settled"])
+
     def _lower(self) -> None:
         def produce() -> dict[str, bytes]:
             from vitgen.flow.lowering import lower_request
 
             self.directory.check(self.request.describe())
-            return ir.dump(lower_request(self.request, self.console.print))
+            return ir.dump(lower_request(self.settled, self.console.print))
 
         with self._doing(f"quantizing and lowering {self.request.name}"):
-            self.directory.step("lower", (), produce)
+            self.directory.step("lower", ("explore",), produce)
             self.graph = ir.load(self.directory.path)
 
     def _design(self) -> None:
         board = boards.load(self.request.board)
 
         def produce() -> dict[str, bytes]:
-            design = choose_design(self.graph, board, self.request.clock, self.request.array)
-            return {"design.json": _json(design.to_json())}
+            found = self.exploration["design"]
+            if found is None:  # of rows that only the lowered network knows
+                request = self.request
+                options = {} if request.target_fps is None else {"target_fps": request.target_fps}
+                found = choose_design(
+                    self.graph, board, request.clock, request.array, **options
+                ).to_json()
+            return {"design.json": _json(found)}
 
         with self._doing(f"choosing an engine for {board.name}"):
-            self.directory.step("design", ("lower",), produce)
+            self.directory.step("design", ("explore", "lower"), produce)
             record = json.loads((self.directory.path / "design.json").read_text())
             self.design = Design.from_json(record)
 
@@ -294,6 +317,8 @@ class Build:
             },
             fidelity=fidelity,
             weights=self.weights,
+            exploration=self.exploration["record"],
+            pareto=self.exploration["pareto"],
             modules=self._recorded("resources", RESOURCES) or (),
             synthesis={
                 "hls": self._recorded("synth_hls", HLS),
