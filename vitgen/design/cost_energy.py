@@ -109,12 +109,14 @@ def energy(found: Estimate, tasks: Sequence[Task], board: Board, cycles: float) 
         "clock_routing": None,
         "processor": None,
     }
-    items = []
+    items: list[dict[str, Any]] = []
+    total = 0.0
     for name, one in coefficients().items():
         count = counts[name]
         joules = None
         if one.value is not None and count is not None:
             joules = count * one.value * (1e-12 if one.unit == "pJ" else 1e-6 * seconds)
+            total += joules * 1e3
         items.append(
             {
                 "name": name,
@@ -126,5 +128,4 @@ def energy(found: Estimate, tasks: Sequence[Task], board: Board, cycles: float) 
                 "source": one.origin.source,
             }
         )
-    total = sum(item["millijoules"] or 0.0 for item in items)
     return {"items": items, "millijoules": total, "watts": total * 1e-3 / seconds}

@@ -43,10 +43,12 @@ def widths_of(array: str, group_lanes: int, groups: int) -> Widths:
     """The choices for these token lanes."""
     costs = unit_costs(array, group_lanes, groups)
     choices = list(every(unit_lanes(group_lanes), repeat=4))
-    subs = np.array([[group_lanes // w for w in widths] for widths in choices], np.float64).T
+    requant, gelu, softmax, norm = np.array(
+        [[group_lanes // w for w in widths] for widths in choices], np.float64
+    ).T
     dsp = [sum(cost[w].dsp for cost, w in zip(costs, ws, strict=True)) for ws in choices]
     lut = [sum(cost[w].lut for cost, w in zip(costs, ws, strict=True)) for ws in choices]
-    return Widths(*subs, np.array(dsp), np.array(lut))
+    return Widths(requant, gelu, softmax, norm, np.array(dsp), np.array(lut))
 
 
 def least_cycles(workload: Workload, array: str, grid: Grid) -> Floats:

@@ -96,5 +96,8 @@ def neighbours(search: Search, engine: Engine, variant: int) -> Iterator[Candida
     singles = [(move,) for move in (*smaller, *larger, *_ratios(search))]
     for moves in (*singles, *trades):
         other = _moved(search, engine, variant, *moves)
-        if other is not None:
-            yield other
+        if other is None:
+            continue
+        yield other
+        if engine.weight_fifo == FIFOS[0]:  # a FIFO in block RAM leaves LUTs to the move
+            yield replace(other[0], weight_fifo=FIFOS[1]), other[1]

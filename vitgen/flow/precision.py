@@ -268,8 +268,10 @@ def _why(rung: Rung, found: Outcome, tell: Tell) -> str:
     engine, ratio = choice.engine, choice.variant.pot_ratio or 0.0
     fixed = engine.fixed_rows(4 if choice.variant.workload.narrow else 8)
     words = [
-        f"A tile has {fixed} fixed rows on {engine.dsp_rows} DSP rows and {engine.pot_rows} "
-        f"power-of-two rows on LUTs, so {ratio:.4g} of the rows are powers of two"
+        (
+            f"A tile has {fixed} fixed rows on {engine.dsp_rows} DSP rows and {engine.pot_rows} "
+            f"power-of-two rows on LUTs, so {ratio:.4g} of the rows are powers of two"
+        )
     ]
     goal = "the most frames/s" if request.target_fps is None else "the smallest engine for the target"
     words.append(f"of {len(rung.variants)} shares in parts of a head it gives {goal}")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from vitgen.report.format import count, significant, tick
 from vitgen.design.search import UTILISATION
+from vitgen.report.format import count, significant, tick
 from vitgen.report.svg import TEXT, element, figure, label, line, standalone, ticks
 
 WIDTH, HEIGHT = 900.0, 380.0
