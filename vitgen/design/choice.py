@@ -103,10 +103,6 @@ def choose_variant(
     best: Outcome | None = None
     refused: DoesNotFit | None = None
     for tried in searches(variants, board, clock_mhz, array):
-        if target_fps is not None and tried.bound >= target_fps:
-            found = tried.smallest(target_fps)
-            if found is not None:
-                return Outcome(tried.choice(found), True, tried)
         try:
             choice = tried.choice(tried.fastest())
         except DoesNotFit as error:
@@ -114,9 +110,9 @@ def choose_variant(
             continue
         if target_fps is None:
             return Outcome(choice, True, tried)
-        if choice.estimate.fps >= target_fps:
-            smaller = tried.smallest(target_fps)
-            assert smaller is not None
+        # Its timed designs are among those from which the smaller one starts.
+        smaller = tried.smallest(target_fps) if tried.bound >= target_fps else None
+        if smaller is not None:
             return Outcome(tried.choice(smaller), True, tried)
         if best is None or choice.estimate.fps > best.choice.estimate.fps:
             best = Outcome(choice, False, tried)
