@@ -9,7 +9,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from vitgen import __version__
 from vitgen.errors import FoundWrong, VitgenError
@@ -412,18 +411,13 @@ def train(
 def models(as_json: Json = False) -> None:
     """List the models."""
     from vitgen.models.config import config, names
+    from vitgen.report.listing import show_models
 
-    rows = [config(name) for name in names()]
+    rows = [config(name).to_dict() for name in names()]
     if as_json:
-        _print_json([row.to_dict() for row in rows])
+        _print_json(rows)
         return
-    table = Table("model", "image", "patch", "width", "depth", "heads", "classes")
-    for row in rows:
-        table.add_row(
-            row.name, str(row.image), str(row.patch), str(row.embed_dim), str(row.depth),
-            str(row.heads), str(row.classes),
-        )  # fmt: skip
-    Console().print(table)
+    show_models(rows)
 
 
 @app.command()
@@ -435,30 +429,14 @@ def boards(
 ) -> None:
     """List the boards, or show one."""
     from vitgen.boards import load, names
+    from vitgen.report.listing import show_boards
 
     rows = [load(name) for name in names()] if name is None else [load(name)]
     if as_json:
         records = [row.to_dict() for row in rows]
         _print_json(records if name is None else records[0])
         return
-    if name is not None:
-        Console().print(f"{rows[0].title}\n", markup=False, highlight=False)
-        table = Table("key", "value", "trust", "source")
-        for key, origin in rows[0].provenance.items():
-            value = rows[0].value(key)
-            shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-            table.add_row(key, Text(shown), origin.trust, Text(origin.source))
-        Console().print(table)
-        return
-    table = Table("board", "device", "MHz", "DSP", "LUT", "BRAM36", "URAM", "GB/s", "PYNQ")
-    for row in rows:
-        r, pynq = row.resources, row.pynq
-        table.add_row(
-            row.name, row.part.partition("-")[0], f"{row.clock_mhz:g}", str(r.dsp), str(r.lut), str(r.bram36),
-            str(r.uram), f"{row.dram.usable_mb_per_s / 1000:.1f}",
-            f"{pynq.image} {pynq.version}" if pynq.version else "no image",
-        )  # fmt: skip
-    Console().print(table)
+    show_boards(rows, details=name is not None)
 
 
 def _version(value: bool) -> None:
