@@ -277,26 +277,28 @@ class _Machine:
             first = start + times.tile - times.gap
             first += queue * sub_words(self.engine, self.engine.requant_lanes)
             late = max(0.0, self.residual_free - first)
-            end += late
             self.results_free += late
-            self.residual_free = end
+            loaded, self.residual_free = self.residual_free, end + late
+            end = self.residual_free = max(self.residual_free, loaded + work.slots * work.limit)
             if work.sent_rows:
-                sent = self.send_slots(work, times, end)
+                rows = work.slots * (work.limit - work.sent_rows)
+                sent = self.send_slots(work, times, end, loaded + rows)
                 late += sent
                 self.results_free += sent
                 end = self.residual_free
         self.complete(writer_of(work), end + WRITE_LATENCY, cause)
         return late
 
-    def send_slots(self, work: Product, times: ProductTimes, end: float) -> float:
+    def send_slots(self, work: Product, times: ProductTimes, end: float, free: float) -> float:
         """Send each slot to the LayerNorm; cycles by which that holds up the array.
 
         Rows of the next slots wait in a FIFO while a slot is sent; the array stands still where it
-        is full.
+        is full. The last row of the last slot comes at ``end``, those before the last row tile are
+        added by ``free``.
         """
         unit = self.norm_unit(work.sent_features)
         held = (depths.residual_rows(self.engine).depth - depths.HAND_OVER.depth) // work.tile_rows
-        late, free = 0.0, float("-inf")
+        late = 0.0
         added: list[float] = []
         self.slots_ready = []
         for slot in range(work.slots):
