@@ -155,12 +155,11 @@ def test_layernorms_between_products_run_slot_by_slot(kind, shape):
         assert adds["tokens_register"] == norm["tokens_register"] == reads["tokens_register"]
         assert (adds["dest_base"], adds["dest_stride"]) == (norm["act_base"], norm["k"])
         slots = engine.slots(tokens)
-
-        def words(base, f):
-            return set(range(f[base], f[base] + f["k"] * slots))
-
-        assert not words("act_base", adds) & words("dest_base", norm)
-        assert words("dest_base", norm) == words("act_base", reads)
+        read, written, taken = (
+            set(range(f[base], f[base] + f["k"] * slots))
+            for f, base in ((adds, "act_base"), (norm, "dest_base"), (reads, "act_base"))
+        )
+        assert not read & written and written == taken
         # The rows of the last tile that are kept, from the records in memory.
         rows = adds["fixed_rows"] + adds["pot_rows"]
         first = adds["param_address"] + (adds["row_tiles"] - 1) * rows
