@@ -13,6 +13,7 @@ from vitgen.design.array import longest_k
 from vitgen.design.cost_cycles import (
     Road,
     array_cycles,
+    exposed_norm,
     load_beats,
     norm_cycles,
     product_times,
@@ -20,7 +21,7 @@ from vitgen.design.cost_cycles import (
 )
 from vitgen.design.cost_resources import Cost, grid_cost
 from vitgen.design.cost_stem import StemShape
-from vitgen.design.cost_work import Load, Norm, Product
+from vitgen.design.cost_work import Load, Product
 from vitgen.design.cost_workload import (
     LinearShape,
     LoadShape,
@@ -29,7 +30,7 @@ from vitgen.design.cost_workload import (
     ValueShape,
     Workload,
 )
-from vitgen.design.engine import Engine
+from vitgen.design.engine import Engine, turn_gap
 from vitgen.design.isa import Route
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
@@ -58,7 +59,7 @@ class ClosedForm:
         self._linear: list[tuple[int, Product]] = []
         self._gelu: list[tuple[int, Product]] = []
         self._heads: list[tuple[int, Product, tuple[Product, ...]]] = []
-        self._norms: list[tuple[int, Norm]] = []
+        self._norms: list[tuple[int, NormShape]] = []
         self._loads = 0.0
         for shape, count in workload.shapes.items():
             if isinstance(shape, LinearShape):
@@ -68,7 +69,7 @@ class ClosedForm:
                 scores = ScoreShape(shape.tokens, shape.keys, shape.head_dim).products(probe)
                 self._heads.append((count, scores[0], shape.products(probe)))
             elif isinstance(shape, NormShape):
-                self._norms += [(count, norm) for norm in shape.products(probe)]
+                self._norms.append((count, shape))
             elif isinstance(shape, StemShape):
                 for times, work in shape.repeated(probe):
                     if isinstance(work, Product):
@@ -133,7 +134,16 @@ class ClosedForm:
     def norm(self, engine: Engine) -> float:
         """Cycles of the LayerNorms, for which the array waits."""
         wait = COMMAND_LATENCY + ARRAY_LATENCY + REQUANT_LATENCY + 2 * WRITE_LATENCY
-        return sum(count * (norm_cycles(engine, norm) + wait) for count, norm in self._norms)
+        gap = turn_gap(engine.array, engine.dsp_rows, engine.dsp_rows, engine.pot_rows)
+        total = 0.0
+        for count, shape in self._norms:
+            if shape.between:
+                before, after = (float(k + gap) for k in shape.between)
+                slots = engine.slots(shape.tokens)
+                total += count * exposed_norm(engine, shape.features, slots, before, after)
+            else:
+                total += count * (norm_cycles(engine, *shape.products(engine)) + wait)
+        return total
 
 
 @lru_cache(maxsize=4096)

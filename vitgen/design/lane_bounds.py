@@ -81,7 +81,14 @@ def least_cycles(workload: Workload, array: str, grid: Grid) -> Floats:
             busy = float(slots * -(-shape.head_dim // wide) * shape.keys)
             total += count * np.maximum(busy, slots * shape.head_dim * widths.requant)
         elif isinstance(shape, NormShape):
-            total += count * shape.features * (slots * widths.norm + 1)
+            if shape.between:  # the last slots of the product before it are hidden
+                tile = np.maximum(
+                    shape.between[0] + gap, (narrow + grid.pot_rows) * widths.requant
+                )
+                alone = 2 * shape.features * widths.norm
+                total += count * np.maximum(0, alone - (slots - 1) * tile)
+            else:
+                total += count * shape.features * (slots * widths.norm + 1)
         elif isinstance(shape, StemShape):
             rows = np.array([narrow + grid.pot_rows]), np.array([wide]), np.array([gap])
             total += count * slots * stem_cycles(shape, *rows)[0]

@@ -230,7 +230,12 @@ class Bounds:
                 tiles = _over(shape.head_dim, self._wide)
                 total += count * self._slots(shape.tokens) * tiles * shape.keys
             elif isinstance(shape, NormShape):
-                total += count * (self._slots(shape.tokens) + 1) * shape.features
+                slots = self._slots(shape.tokens)
+                if shape.between:  # the last slots of the product before it are hidden
+                    hidden = (slots - 1) * (shape.between[0] + self._gap[True])
+                    total += count * np.maximum(0, 2 * shape.features - hidden)
+                else:
+                    total += count * (slots + 1) * shape.features
         return total
 
     def linear(self, workload: Workload, entries: Ints, pot_rows: Ints) -> Floats:
