@@ -99,8 +99,8 @@ def test_the_ladder_goes_down(tiny):
     assert [q.wide_ratio for q in high if q.weight_bits == "4+8"] == [0.25]
 
 
-def test_the_target_takes_the_highest_precision_that_meets_it(tiny):
-    request = BuildRequest(model=str(tiny), bits=None, target_fps=1.0, scheme="fixed")
+def test_the_target_takes_the_highest_precision_that_meets_it():
+    request = BuildRequest(model="deit_t", bits=None, target_fps=40.0, scheme="fixed")
     easy = settle(request)
     assert easy.record["bits"] == "8/8" and [one["met"] for one in easy.record["tried"]] == [True]
     best = {
@@ -109,7 +109,7 @@ def test_the_target_takes_the_highest_precision_that_meets_it(tiny):
         ).choice.estimate.fps
         for bits in ("8/8", "4/8")
     }
-    assert best["4/8"] > best["8/8"] * 1.02
+    assert best["4/8"] > best["8/8"] * 1.015
     hard = settle(replace(request, target_fps=best["8/8"] * 1.01))
     assert hard.record["bits"] != "8/8" and not hard.record["tried"][0]["met"]
     assert hard.record["tried"][0]["fps"] == pytest.approx(best["8/8"])

@@ -1,7 +1,7 @@
 """The picture of designs from small to large: where its points and steps lie, and what it says."""
 
 import re
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """The design of a build: an engine, the board and the clock it was chosen for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vitgen.boards import Board
@@ -13,6 +13,8 @@ from vitgen.ir import Graph
 
 SIMULATED_MACS = 20_000_000
 """Models with fewer products per image get an engine small enough to simulate its RTL in minutes."""
+
+NO_FLOOR = 1e-9  # of busy lanes
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,23 @@ def searches(
     board: Board,
     clock_mhz: float,
     array: str,
-    utilisation: float = UTILISATION,
+    any_size: bool = False,
 ) -> Iterator[Search]:
     """The search for a model, then wider ones in case it finds nothing.
 
     A model small enough that its RTL is simulated gets a small engine whose loops all turn; if it has
     too few tokens or rows for several tiles of each, or the target asks for more, a larger one.
+
+    Parameters
+    ----------
+    any_size : whether frames alone count, however many lanes stand idle.
     """
     limits = [Limits()]
     if variants[0].workload.macs < SIMULATED_MACS:
         limits = [SIMULATED, Limits(max_multipliers=SIMULATED.max_multipliers), Limits()]
     for limit in limits:
-        yield search(variants, board, clock_mhz, array, utilisation, limit)
+        kept = replace(limit, busy_floor=NO_FLOOR) if any_size else limit
+        yield search(variants, board, clock_mhz, array, UTILISATION, kept)
 
 
 def choose_variant(
@@ -102,7 +109,7 @@ def choose_variant(
     """
     best: Outcome | None = None
     refused: DoesNotFit | None = None
-    for tried in searches(variants, board, clock_mhz, array):
+    for tried in searches(variants, board, clock_mhz, array, target_fps is not None):
         try:
             choice = tried.choice(tried.fastest())
         except DoesNotFit as error:
