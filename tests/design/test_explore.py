@@ -12,7 +12,7 @@ from vitgen.design import search as searching
 from vitgen.design import search_moves
 from vitgen.design.choice import choose_variant, too_slow
 from vitgen.design.closed_form import LaneCosts
-from vitgen.design.cost import Workload, array_lanes, estimate
+from vitgen.design.cost import RESOURCE_TITLES, Workload, array_lanes, estimate
 from vitgen.design.cost_resources import bill, grid_cost
 from vitgen.design.frontier import frontier, undominated
 from vitgen.design.lane_bounds import least_cycles, widths_of
@@ -131,7 +131,7 @@ def test_a_target_that_nothing_meets():
     assert isinstance(error, DoesNotFit)
     for part in ("1e+07", f"{found.choice.estimate.fps:.4g}", f"{found.choice.bound:.4g}", "4/8"):
         assert part in str(error)
-    assert found.choice.binding in error.remedy and "no clock" in error.remedy
+    assert RESOURCE_TITLES[found.choice.binding] in error.remedy and "No clock" in error.remedy
 
 
 def random_engines(count):

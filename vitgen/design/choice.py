@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vitgen.boards import Board
+from vitgen.design.cost import RESOURCE_TITLES
 from vitgen.design.engine import Engine
 from vitgen.design.search import SIMULATED, UTILISATION, Choice, Limits, Search, search
 from vitgen.design.variants import Variant
@@ -151,16 +152,14 @@ def too_slow(
     """The refusal of a target: the best there is, its bound, and what to change."""
     choice = best.choice
     at = f" ({precision})" if precision else ""
-    binding, share = choice.binding, choice.shares[choice.binding]
+    binding, share = RESOURCE_TITLES[choice.binding], choice.shares[choice.binding]
     faster = clock_mhz * target_fps / choice.estimate.fps
-    clock = (
-        f"a clock of {faster:.0f} MHz, if the design reaches it"
-        if faster <= board.max_clock_mhz
-        else "no clock of this board"
-    )
+    clock = "No clock of this board would do."
+    if faster <= board.max_clock_mhz:
+        clock = f"A clock of {faster:.0f} MHz would do, if the design reaches it."
     return DoesNotFit(
         f"No design for {board.name} at {clock_mhz:g} MHz gives {target_fps:g} frames/s: the best found"
         f"{at} gives {choice.estimate.fps:.4g}, and {choice.bound:.4g} is the bound of every shape of the "
         f"array. It takes {share:.0%} of the {binding} that it may.",
-        f"Ask for less, for fewer bits, or for a board with more {binding}; {clock} would do.",
+        f"Ask for less, for fewer bits, or for a board with more {binding}. {clock}",
     )

@@ -21,6 +21,7 @@ from vitgen.design.variants import Variant
 from vitgen.errors import VitgenError
 
 RANKED = 16  # shapes whose designs are timed
+REACH = 16  # shapes looked at for one whose lanes fit
 ALIKE = 2  # of them with the same token lanes and DSP rows
 
 
@@ -220,7 +221,7 @@ class Ranking:
         """A few shapes by their bounds alone, with fitted lanes, the fastest first."""
         order, values, roughly = self.by_gain()
         found: list[tuple[Ranked, float]] = []
-        for index in _best_first(self.shapes, order, values, 4 * most, roughly):
+        for index in _best_first(self.shapes, order, values, REACH * most, roughly):
             fitted = self.fit(index)
             if fitted is not None:
                 found.append(fitted)
