@@ -80,34 +80,30 @@ class Build:
             yield
 
     def prepare(self) -> None:
-        """Settle, lower, design, emit, pack and write what runs on the board."""
-        self._settle()
+        """Explore, lower, design, emit, pack and write what runs on the board."""
         self._lower()
         self._design()
         self._emit()
         self._pack()
         self._host()
 
-    def _settle(self) -> None:
+    def _lower(self) -> None:
         with self.console.status(f"exploring designs for {self.request.name}") as status:
 
             def produce() -> dict[str, bytes]:
+                from vitgen.flow.lowering import lower_request
+
                 self.directory.check(self.request.describe())
-                return {EXPLORATION: _json(settle(self.request, status.update).to_json())}
+                settled = settle(self.request, status.update)
+                status.update("looking at designs from small to large")
+                exploration = _json(settled.to_json())
+                status.update(f"quantizing and lowering {self.request.name}")
+                graph = lower_request(settled.request, self.console.print)
+                return {EXPLORATION: exploration, **ir.dump(graph)}
 
-            self.directory.step("explore", (), produce)
-        self.exploration = json.loads((self.directory.path / EXPLORATION).read_text())
-        self.settled = replace(self.request, **self.exploration["settled"])
-
-    def _lower(self) -> None:
-        def produce() -> dict[str, bytes]:
-            from vitgen.flow.lowering import lower_request
-
-            self.directory.check(self.request.describe())
-            return ir.dump(lower_request(self.settled, self.console.print))
-
-        with self._doing(f"quantizing and lowering {self.request.name}"):
-            self.directory.step("lower", ("explore",), produce)
+            self.directory.step("lower", (), produce)
+            self.exploration = json.loads((self.directory.path / EXPLORATION).read_text())
+            self.settled = replace(self.request, **self.exploration["settled"])
             self.graph = ir.load(self.directory.path)
 
     def _design(self) -> None:
@@ -124,7 +120,7 @@ class Build:
             return {"design.json": _json(found)}
 
         with self._doing(f"choosing an engine for {board.name}"):
-            self.directory.step("design", ("explore", "lower"), produce)
+            self.directory.step("design", ("lower",), produce)
             record = json.loads((self.directory.path / "design.json").read_text())
             self.design = Design.from_json(record)
 
