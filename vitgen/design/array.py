@@ -13,6 +13,16 @@ def carry_bits(max_k: int) -> int:
     return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
 
 
+def step_bits(length: int, max_k: int) -> int:
+    """Bits of the wrapping carry counters of one DSP in a chain of ``length``.
+
+    Each is read once in ``beats`` of them at least. A carry moves by at most one in two beats, so the
+    counter moves by ``beats / 2 <= 2**(bits-1) - 1``, or one more upwards.
+    """
+    beats = max(length, 2) + 1
+    return min((beats + 1).bit_length(), carry_bits(max_k))
+
+
 def pot_sum_bits(max_k: int, act_bits: int = 8) -> int:
     """Signed bits of a power-of-two accumulator, whose weights are at most 64; at least the 16 that a
     product takes."""

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from vitgen.design.array import carry_bits, longest_k, pot_sum_bits
+from vitgen.design.array import carry_bits, longest_k, pot_sum_bits, step_bits
 from vitgen.design.engine import Engine, drain_chains
 from vitgen.emit.hls import design_digest
 from vitgen.emit.plan import BuildPlan
@@ -14,6 +14,8 @@ ARRAY_FILES = (
     "multiply.v",
     "multiply_array.v",
     "multiply_mac.v",
+    "multiply_count.v",
+    "multiply_lut.v",
     "multiply_dsp.v",
     "multiply_pot.v",
     "multiply_mux.v",
@@ -55,6 +57,7 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
         "chains": chains,
         "max_k": max_k,
         "carry_bits": carry_bits(max_k),
+        "step_bits": step_bits(-(-engine.dsp_rows // chains), max_k),
         "pot_sum_bits": pot_sum_bits(max_k, engine.act_bits),
     }
     design = design_digest(engine)
