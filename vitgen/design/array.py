@@ -27,3 +27,17 @@ def pot_sum_bits(max_k: int, act_bits: int = 8) -> int:
     """Signed bits of a power-of-two accumulator, whose weights are at most 64; at least the 16 that a
     product takes."""
     return max(16, (64 * max_k << (act_bits - 1)).bit_length() + 1)
+
+
+def pot_cell_bits(pot_rows: int, max_k: int, act_bits: int = 8) -> tuple[int, int]:
+    """Bits of the accumulator of one power-of-two row, and the upper ones that its rows count on.
+
+    The accumulator wraps around. Its upper bits, of which a product moves half a unit, are shown
+    once in ``beats`` of them at least and counted by one counter for all rows. ``(pot_sum_bits, 0)``
+    where that saves nothing.
+    """
+    whole = pot_sum_bits(max_k, act_bits)
+    beats = 2 * max(pot_rows, 2) + 1
+    upper = (beats + 1).bit_length()
+    cell = max(16, act_bits + 6 + upper)
+    return (cell, cell - act_bits - 6) if cell < whole else (whole, 0)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from vitgen.design.array import carry_bits, longest_k, pot_sum_bits, step_bits
+from vitgen.design.array import carry_bits, longest_k, pot_cell_bits, pot_sum_bits, step_bits
 from vitgen.design.engine import Engine, drain_chains
 from vitgen.emit.hls import design_digest
 from vitgen.emit.plan import BuildPlan
@@ -52,12 +52,15 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
             f"{chains} chains of {engine.dsp_rows} DSPs.", f"Choose 1 to {engine.dsp_rows}."
         )
     max_k = longest_k(engine)
+    cell_bits, upper_bits = pot_cell_bits(engine.pot_rows, max_k, engine.act_bits)
     values: dict[str, Any] = {
         "engine": engine,
         "chains": chains,
         "max_k": max_k,
         "carry_bits": carry_bits(max_k),
         "step_bits": step_bits(-(-engine.dsp_rows // chains), max_k),
+        "pot_cell_bits": cell_bits,
+        "pot_step_bits": upper_bits,
         "pot_sum_bits": pot_sum_bits(max_k, engine.act_bits),
     }
     design = design_digest(engine)
