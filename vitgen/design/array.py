@@ -1,6 +1,7 @@
 """Widths inside the Verilog of the multiplier array, which the longest dot product decides."""
 
 from vitgen.design.engine import Engine
+from vitgen.design.lanes import Border, layout_for
 
 
 def longest_k(engine: Engine) -> int:
@@ -8,19 +9,25 @@ def longest_k(engine: Engine) -> int:
     return max(engine.max_k, engine.max_tokens, engine.max_head_dim)
 
 
-def carry_bits(max_k: int) -> int:
-    """Signed bits of the carry counters, whose magnitude is at most ``k/2 + k/4096 + 1``."""
-    return (max_k // 2 + max_k // 4096 + 2).bit_length() + 1
+def _borders(act_bits: int) -> list[Border]:
+    """Of both modes."""
+    return [b for bits in (4, 8) for b in layout_for("dsp48", bits, act_bits).borders]
 
 
-def step_bits(length: int, max_k: int) -> int:
-    """Bits of the wrapping carry counters of one DSP in a chain of ``length``.
+def carry_bits(max_k: int, act_bits: int = 8) -> int:
+    """Signed bits of what a lane gets from those below, over products of up to ``max_k``."""
+    return max(max(border.steps(max_k)) for border in _borders(act_bits)).bit_length() + 1
 
-    Each is read once in ``beats`` of them at least. A carry moves by at most one in two beats, so the
-    counter moves by ``beats / 2 <= 2**(bits-1) - 1``, or one more upwards.
+
+def step_bits(length: int, max_k: int, act_bits: int = 8) -> int:
+    """Bits of the wrapping counters of one DSP in a chain of ``length``.
+
+    They count carries downwards. Each is read once in ``length + 1`` beats at least, so they need not
+    tell more steps apart than as many beats make.
     """
-    beats = max(length, 2) + 1
-    return min((beats + 1).bit_length(), carry_bits(max_k))
+    steps = [border.steps(max(length, 2) + 1) for border in _borders(act_bits)]
+    needed = max(max((up - 1).bit_length(), down.bit_length()) + 1 for up, down in steps)
+    return min(needed, carry_bits(max_k, act_bits))
 
 
 def pot_sum_bits(max_k: int, act_bits: int = 8) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from vitgen.design.array import carry_bits, longest_k, pot_cell_bits, pot_sum_bits, step_bits
 from vitgen.design.engine import Engine, drain_chains
+from vitgen.design.lanes import layout_for
 from vitgen.emit.hls import design_digest
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render
@@ -53,12 +54,16 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
         )
     max_k = longest_k(engine)
     cell_bits, upper_bits = pot_cell_bits(engine.pot_rows, max_k, engine.act_bits)
+    narrow = layout_for("dsp48", 4, engine.act_bits)
     values: dict[str, Any] = {
         "engine": engine,
         "chains": chains,
         "max_k": max_k,
-        "carry_bits": carry_bits(max_k),
-        "step_bits": step_bits(-(-engine.dsp_rows // chains), max_k),
+        "double": max(border.canary_bits for border in narrow.borders) == 2,
+        "narrow": narrow,
+        "wide": layout_for("dsp48", 8, engine.act_bits),
+        "carry_bits": carry_bits(max_k, engine.act_bits),
+        "step_bits": step_bits(-(-engine.dsp_rows // chains), max_k, engine.act_bits),
         "pot_cell_bits": cell_bits,
         "pot_step_bits": upper_bits,
         "pot_sum_bits": pot_sum_bits(max_k, engine.act_bits),
