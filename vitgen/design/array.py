@@ -1,5 +1,7 @@
 """Widths inside the Verilog of the multiplier array, which the longest dot product decides."""
 
+import functools
+
 from vitgen.design.engine import Engine
 from vitgen.design.lanes import Border, layout_for
 
@@ -14,11 +16,13 @@ def _borders(act_bits: int) -> list[Border]:
     return [b for bits in (4, 8) for b in layout_for("dsp48", bits, act_bits).borders]
 
 
+@functools.cache
 def carry_bits(max_k: int, act_bits: int = 8) -> int:
     """Signed bits of what a lane gets from those below, over products of up to ``max_k``."""
     return max(max(border.steps(max_k)) for border in _borders(act_bits)).bit_length() + 1
 
 
+@functools.cache
 def step_bits(length: int, max_k: int, act_bits: int = 8) -> int:
     """Bits of the wrapping counters of one DSP in a chain of ``length``.
 

@@ -10,8 +10,8 @@ from vitgen.boards import Board
 from vitgen.design import depths
 from vitgen.design.cost_work import Load, Norm, Product, TokenCount, Work, work_of
 from vitgen.design.engine import BEAT_BITS, Engine, turn_gap
-from vitgen.design.lanes import products_per_dsp
 from vitgen.design.isa import Route, RowSource, Source
+from vitgen.design.lanes import products_per_dsp
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
     AWAIT_CYCLES,

@@ -106,9 +106,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.array not in KAPPA:
-            raise VitgenError(
-                f"Unknown array {self.array!r}.", f"Choose {' or '.join(KAPPA)}."
-            )
+            raise VitgenError(f"Unknown array {self.array!r}.", f"Choose {' or '.join(KAPPA)}.")
         for unit in ("requant", "gelu", "softmax", "norm"):
             lanes = getattr(self, f"{unit}_lanes")
             if lanes < 1 or self.group_lanes % lanes:
@@ -127,9 +125,7 @@ class Engine:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise VitgenError(
-                    f"{name} is {value}.", f"It lies between {low} and {high}."
-                )
+                raise VitgenError(f"{name} is {value}.", f"It lies between {low} and {high}.")
         if self.ultra_banks != tuple(name for name in BANKS if name in self.ultra_banks):
             raise VitgenError(
                 f"ultra_banks is {self.ultra_banks}.",

@@ -24,6 +24,7 @@ then be taken apart and added in LUTs: 84 LUTs a DSP, against 21 and a share of 
 The offsets leave the wide port's sign: ``-8 * (2^22 + ...)`` lies above ``-2^26``.
 """
 
+import functools
 from dataclasses import dataclass
 
 WEIGHT_PORT_BITS = 27
@@ -103,7 +104,7 @@ class Layout:
         half = 1 << (self.act_bits - 1)
         return max(-low * half, high * (half - 1)), max(-low * (half - 1), high * half)
 
-    @property
+    @functools.cached_property
     def borders(self) -> tuple[Border, ...]:
         """Of the lanes but the lowest."""
         return tuple(
@@ -151,6 +152,7 @@ KAPPA: dict[str, tuple[Layout, ...]] = {
 """Layouts of each form of the array, the most products first for equal weights."""
 
 
+@functools.cache
 def layout_for(array: str, weight_bits: int, act_bits: int) -> Layout:
     """The layout with the most products per DSP for these widths.
 

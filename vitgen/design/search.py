@@ -114,7 +114,9 @@ class _Search:
                     grid = Grid(group, groups, dsp_rows, pot_rows)
                     lanes = self.admit(grid)
                     if lanes:
-                        yield _Ranked(grid, lanes, quick_bound(self.workload, self.array, grid, per_dsp))
+                        yield _Ranked(
+                            grid, lanes, quick_bound(self.workload, self.array, grid, per_dsp)
+                        )
 
     def admit(self, grid: Grid) -> int:
         """Lanes of the array on ``grid``, 0 if a limit or the board forbids it."""
@@ -180,9 +182,7 @@ class _Search:
         if whole.bram36 > self.stock["bram36"] * 1.1:  # a shorter FIFO may still bring it in
             self.refuse(probe, whole)
             return None
-        fitted = fit_lanes(
-            form, self.stock["dsp"] - rest_dsp, self.stock["lut"] - rest_lut
-        )
+        fitted = fit_lanes(form, self.stock["dsp"] - rest_dsp, self.stock["lut"] - rest_lut)
         if fitted is None:
             self.refuse(probe, whole)
             return None
@@ -340,9 +340,7 @@ def choose_for(
             f"The utilisation is {utilisation:g}.", "It lies above 0 and is at most 1."
         )
     if array not in KAPPA:
-        raise VitgenError(
-            f"Unknown array {array!r}.", f"Choose {' or '.join(KAPPA)}."
-        )
+        raise VitgenError(f"Unknown array {array!r}.", f"Choose {' or '.join(KAPPA)}.")
     return _Search(needs, steps, board, clock, array, utilisation, limits or Limits()).run()
 
 

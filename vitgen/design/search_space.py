@@ -8,6 +8,7 @@ the timeline decides among the best.
 from dataclasses import dataclass, replace
 
 from vitgen.design.array import longest_k
+from vitgen.design.cost_array import Cost
 from vitgen.design.cost_cycles import (
     Road,
     array_cycles,
@@ -16,7 +17,7 @@ from vitgen.design.cost_cycles import (
     product_times,
     turn_cycles,
 )
-from vitgen.design.cost_resources import Cost, grid_cost
+from vitgen.design.cost_resources import grid_cost
 from vitgen.design.cost_stem import StemShape
 from vitgen.design.cost_work import Load, Norm, Product
 from vitgen.design.cost_workload import (
@@ -28,13 +29,13 @@ from vitgen.design.cost_workload import (
     Workload,
 )
 from vitgen.design.engine import (
-    ACCUMULATOR_BITS,
     MAX_WORD_BITS,
     Engine,
     divisors,
     turn_gap,
 )
 from vitgen.design.instance import engine_for
+from vitgen.design.lanes import ACCUMULATOR_BITS
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
     COMMAND_LATENCY,
