@@ -35,8 +35,10 @@ POT_COUNTER_STEP = 0.35  # counted upwards
 POT_CELL = Cost(0, 12, 11)  # besides a LUT and a flip-flop a bit
 ROW_BIT = Cost(0, 2.5, 2.4)  # of a DSP row's weights
 POT_ROW_BIT = Cost(0, 3.3, 2.4)
-TOKEN_LANE = Cost(0, 60, 103)
-GROUP = Cost(0, 330, 190)
+TOKEN_LANE = Cost(0, 40, 103)
+EMITTED = 20  # LUTs of a token lane for each lane above others in a DSP
+POT_TOKEN_LANE = Cost(0, 35, 20)
+GROUP = Cost(0, 250, 190)
 
 # The same cells in C++, sums copied to registers that shift; what the engine of 4 lanes of 5 + 2 rows
 # takes beyond them is put on its lanes.
@@ -103,12 +105,14 @@ def array_parts(
     drained = lutram_luts(48 * group_lanes, LUTRAM_WORDS) + ram
     yield "array.counters", chains * lanes, Cost(0, counted, len(borders) * (carry + step))
     yield "array.chains", chains * groups, Cost(0, ram + drained, 0)
-    yield "array.token_lanes", lanes, TOKEN_LANE
+    token_lane = Cost(0, TOKEN_LANE.lut + EMITTED * len(borders), TOKEN_LANE.ff)
+    yield "array.token_lanes", lanes, token_lane
     yield "array.drained", lanes, Cost(0, (48 + carries) * mux_luts(chains), 0)
     yield "array.row_bits", groups * fixed_bits, ROW_BIT
     yield "array.groups", groups, GROUP
     if pot_rows:
         yield from _pot_parts(grid, max_k, act_bits)
+        yield "array.pot_token_lanes", lanes, POT_TOKEN_LANE
         yield "array.pot_row_bits", groups * pot_bits, POT_ROW_BIT
 
 
