@@ -16,6 +16,7 @@ from vitgen.design.engine import (
     Engine,
 )
 from vitgen.design.lanes import ACCUMULATOR_BITS, layout_for
+from vitgen.design.latencies import RESIDUAL_SETTLE, SLOT_SETTLE
 from vitgen.design.netlist import READ_BURSTS, WRITE_BURSTS
 from vitgen.emit import wiring
 from vitgen.emit.plan import BuildPlan
@@ -45,6 +46,8 @@ def context(engine: Engine) -> dict[str, Any]:
     return {
         "engine": engine,
         "post_bits": POST_BITS,
+        "residual_settle": RESIDUAL_SETTLE,
+        "slot_settle": SLOT_SETTLE,
         "acc_bits": ACCUMULATOR_BITS,
         "narrow": layout_for(engine.array, 4, engine.act_bits),
         "pot_code_bits": POT_CODE_BITS,
