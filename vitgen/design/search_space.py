@@ -8,6 +8,7 @@ the timeline decides among the best.
 from dataclasses import dataclass, replace
 
 from vitgen.design.array import longest_k
+from vitgen.design.cost_array import Cost
 from vitgen.design.cost_cycles import (
     Road,
     array_cycles,
@@ -17,7 +18,7 @@ from vitgen.design.cost_cycles import (
     product_times,
     turn_cycles,
 )
-from vitgen.design.cost_resources import Cost, grid_cost
+from vitgen.design.cost_resources import grid_cost
 from vitgen.design.cost_stem import StemShape
 from vitgen.design.cost_work import Load, Product
 from vitgen.design.cost_workload import (
@@ -29,14 +30,13 @@ from vitgen.design.cost_workload import (
     Workload,
 )
 from vitgen.design.engine import (
-    ACCUMULATOR_BITS,
     MAX_WORD_BITS,
-    MULTIPLIERS_PER_DSP,
     Engine,
     divisors,
     turn_gap,
 )
 from vitgen.design.instance import engine_for
+from vitgen.design.lanes import ACCUMULATOR_BITS
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
     COMMAND_LATENCY,
@@ -180,9 +180,9 @@ def pot_choices(workload: Workload, dsp_rows: int, per_dsp: int) -> list[int]:
     return sorted(found) or [0]
 
 
-def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
-    """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way."""
-    per_dsp = MULTIPLIERS_PER_DSP[array]
+def quick_bound(workload: Workload, array: str, grid: Grid, per_dsp: dict[int, int]) -> float:
+    """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way;
+    ``per_dsp``: rows of a DSP by the bits of their weights."""
     narrow, wide = grid.dsp_rows * per_dsp[4], grid.dsp_rows * per_dsp[8]
     gap = turn_gap(array, grid.dsp_rows, grid.dsp_rows, grid.pot_rows)
     q = max((d for d in divisors(grid.groups) if d * grid.group_lanes <= wide), default=1)
@@ -330,8 +330,8 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
     widths = unit_lanes(engine.group_lanes)
     lanes = Lanes(*[widths[0]] * 4)
     cycles = form.cycles(lanes)
-    max_k = longest_k(engine)
-    need = grid_cost(engine.array, grid, lanes.widths, max_k)
+    sizes = (longest_k(engine), engine.act_bits)
+    need = grid_cost(engine.array, grid, lanes.widths, *sizes)
     while True:
         over = need.dsp > dsp or need.lut > lut
         best: tuple[float, Lanes, float, Cost] | None = None
@@ -340,7 +340,7 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
             if not below:
                 continue
             trial = replace(lanes, **{unit: below[0]})
-            slower, cost = form.cycles(trial), grid_cost(engine.array, grid, trial.widths, max_k)
+            slower, cost = form.cycles(trial), grid_cost(engine.array, grid, trial.widths, *sizes)
             saved = max(need.dsp - cost.dsp, (need.lut - cost.lut) / LUTS_PER_DSP)
             rate = (slower - cycles) / saved
             if best is None or rate < best[0]:
