@@ -161,7 +161,7 @@ def test_bounds_bound_and_lane_costs_add_up():
             engine.requant_lanes, engine.gelu_lanes, engine.softmax_lanes, engine.norm_lanes,
         )  # fmt: skip
         every = list(itertools.product(unit_lanes(engine.group_lanes), repeat=4))
-        bounds = least_cycles(variant.workload, "dsp48", grid)
+        bounds = least_cycles(variant.workload, "dsp48", 8, grid)
         assert bounds[every.index(lanes)] <= timed.cycles
         tight.append(bounds[every.index(lanes)] / timed.cycles)
         cost = grid_cost("dsp48", grid.sizes, lanes, engine.max_k)
@@ -179,7 +179,7 @@ def test_shapes_hold_every_grid_worth_a_look(looked):
     assert len(shapes)
     for index in range(0, len(shapes), 7):
         grid, variant = shapes.grid(index), VARIANTS[shapes.variant[index]]
-        least = least_cycles(variant.workload, "dsp48", grid).min()
+        least = least_cycles(variant.workload, "dsp48", 8, grid).min()
         assert shapes.bound[index] <= least
         engine = grid_engine(variant, *grid.sizes)
         assert shapes.lanes[index] == array_lanes(engine, variant.workload.narrow)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from vitgen.design.array import longest_k
+from vitgen.design.cost_array import Cost
 from vitgen.design.cost_cycles import (
     Road,
     array_cycles,
@@ -19,7 +20,7 @@ from vitgen.design.cost_cycles import (
     product_times,
     turn_cycles,
 )
-from vitgen.design.cost_resources import Cost, grid_cost
+from vitgen.design.cost_resources import grid_cost
 from vitgen.design.cost_stem import StemShape
 from vitgen.design.cost_work import Load, Product
 from vitgen.design.cost_workload import (
@@ -175,7 +176,9 @@ class LaneCosts:
 
     def __init__(self, engine: Engine) -> None:
         grid = (engine.group_lanes, engine.groups, engine.dsp_rows, engine.pot_rows)
-        self._least = grid_cost(engine.array, grid, max_k=longest_k(engine))
+        self._least = grid_cost(
+            engine.array, grid, max_k=longest_k(engine), act_bits=engine.act_bits
+        )
         self._units = unit_costs(engine.array, engine.group_lanes, engine.groups)
 
     def of(self, lanes: Lanes) -> tuple[float, float]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from vitgen.boards import Board
 from vitgen.design import depths
 from vitgen.design.cost_work import Load, Norm, Product, TokenCount, Work, work_of
-from vitgen.design.engine import BEAT_BITS, MULTIPLIERS_PER_DSP, Engine, turn_gap
+from vitgen.design.engine import BEAT_BITS, Engine, turn_gap
 from vitgen.design.isa import Route, RowSource, Source
+from vitgen.design.lanes import products_per_dsp
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
     AWAIT_CYCLES,
@@ -108,7 +109,7 @@ class Breakdown:
 
 def drain_gap(engine: Engine, product: Product) -> int:
     """Cycles between two tiles of a product in which the array does not multiply."""
-    per_dsp = MULTIPLIERS_PER_DSP[engine.array][8 if product.wide else 4]
+    per_dsp = products_per_dsp(engine.array, 8 if product.wide else 4, engine.act_bits)
     used = -(-product.fixed_rows // per_dsp)
     return turn_gap(engine.array, engine.dsp_rows, used, product.pot_rows)
 

@@ -10,8 +10,9 @@ from typing import Any
 from vitgen.boards import Board, Provenance
 from vitgen.design.cost import Estimate
 from vitgen.design.cost_work import Load, Norm, Product, Task
-from vitgen.design.engine import MULTIPLIERS_PER_DSP, POST_BITS, Engine
+from vitgen.design.engine import POST_BITS, Engine
 from vitgen.design.isa import Route, RowSource
+from vitgen.design.lanes import products_per_dsp
 
 TABLE = Path(__file__).with_name("energy.toml")
 UNKNOWN = "unknown"
@@ -72,7 +73,7 @@ def events(engine: Engine, tasks: Sequence[Task], dram_bytes: int) -> Events:
     for work in (task.work for task in tasks):
         if isinstance(work, Product):
             wide = work.wide or work.source is not RowSource.WEIGHTS
-            per_dsp = MULTIPLIERS_PER_DSP[engine.array][8 if wide else 4]
+            per_dsp = products_per_dsp(engine.array, 8 if wide else 4, engine.act_bits)
             dsp += work.ideal_beats * lanes * -(-work.fixed_rows // per_dsp)
             pot += work.ideal_beats * lanes * work.pot_rows
             ram += _product_bits(engine, work)

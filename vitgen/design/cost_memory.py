@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from vitgen.design.engine import ACCUMULATOR_BITS, BANKS, BEAT_BITS, Engine
+from vitgen.design.engine import BANKS, BEAT_BITS, Engine
+from vitgen.design.lanes import ACCUMULATOR_BITS
 from vitgen.design.netlist import Per, banks, streams
 
 LUTRAM_DEPTH = 64

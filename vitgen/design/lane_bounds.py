@@ -15,9 +15,9 @@ from vitgen.design.cost_workload import (
     ValueShape,
     Workload,
 )
-from vitgen.design.engine import MULTIPLIERS_PER_DSP, turn_gap
+from vitgen.design.engine import turn_gap
 from vitgen.design.isa import Route
-from vitgen.design.search_grids import Floats, key_rows, stem_cycles
+from vitgen.design.search_grids import Floats, key_rows, rows_per_dsp, stem_cycles
 from vitgen.design.search_space import Grid, unit_lanes
 
 
@@ -51,11 +51,11 @@ def widths_of(array: str, group_lanes: int, groups: int) -> Widths:
     return Widths(requant, gelu, softmax, norm, np.array(dsp), np.array(lut))
 
 
-def least_cycles(workload: Workload, array: str, grid: Grid) -> Floats:
+def least_cycles(workload: Workload, array: str, act_bits: int, grid: Grid) -> Floats:
     """Cycles that no engine of this grid falls below, by the choices of :func:`widths_of`: the array
     multiplies and drains, and every unit passes the words that the model has, whatever they wait for."""
     widths = widths_of(array, grid.group_lanes, grid.groups)
-    per_dsp = MULTIPLIERS_PER_DSP[array]
+    per_dsp = rows_per_dsp(array, act_bits)
     narrow, wide = grid.dsp_rows * per_dsp[4], grid.dsp_rows * per_dsp[8]
     gap = turn_gap(array, grid.dsp_rows, grid.dsp_rows, grid.pot_rows)
     keys = key_rows(grid.group_lanes, grid.groups, wide)

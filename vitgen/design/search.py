@@ -8,8 +8,8 @@ from vitgen.design.cost import Estimate, array_lanes, check_fit, estimate
 from vitgen.design.cost_cycles import Road
 from vitgen.design.cost_resources import bill
 from vitgen.design.cost_workload import Workload
-from vitgen.design.engine import MULTIPLIERS_PER_DSP, Engine
-from vitgen.design.lane_bounds import least_cycles
+from vitgen.design.engine import Engine
+from vitgen.design.lanes import KAPPA
 from vitgen.design.needs import Needs
 from vitgen.design.search_moves import neighbours
 from vitgen.design.search_rank import Ranked, Ranking
@@ -123,7 +123,7 @@ class Search(Ranking):
     def bound_of(self, engine: Engine, variant: int) -> float:
         """Least cycles of an engine, whatever its units."""
         grid = Grid(engine.group_lanes, engine.groups, engine.dsp_rows, engine.pot_rows)
-        return float(least_cycles(self.variants[variant].workload, self.array, grid).min())
+        return float(self.cycles_of(variant, grid).min())
 
     def fastest(self) -> Found:
         """The most frames per second, and of equally fast designs the smallest.
@@ -244,10 +244,8 @@ def search(
         raise VitgenError(
             f"The utilisation is {utilisation:g}.", "It lies above 0 and is at most 1."
         )
-    if array not in MULTIPLIERS_PER_DSP:
-        raise VitgenError(
-            f"Unknown array {array!r}.", f"Choose {' or '.join(MULTIPLIERS_PER_DSP)}."
-        )
+    if array not in KAPPA:
+        raise VitgenError(f"Unknown array {array!r}.", f"Choose {' or '.join(KAPPA)}.")
     return Search(variants, board, clock, array, utilisation, limits or Limits())
 
 

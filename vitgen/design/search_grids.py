@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,11 @@ from vitgen.design.cost_workload import (
 from vitgen.design.engine import (
     LANES_PER_PROCESS,
     MAX_WORD_BITS,
-    MULTIPLIERS_PER_DSP,
     POT_CODE_BITS,
     divisors,
     turn_gap,
 )
+from vitgen.design.lanes import products_per_dsp
 from vitgen.design.needs import Needs
 from vitgen.design.search_space import FIFOS, Grid, Lanes, Limits, build, token_grids
 from vitgen.design.variants import Variant
@@ -119,9 +120,13 @@ def _over(a: Ints | int, b: Ints | int) -> Ints:
     return np.asarray(-(-np.asarray(a, np.int64) // b))
 
 
-def _row_bits(array: str) -> int:
+def rows_per_dsp(array: str, act_bits: int) -> dict[int, int]:
+    """Rows of a DSP by the bits of their weights."""
+    return {bits: products_per_dsp(array, bits, act_bits) for bits in (4, 8)}
+
+
+def _row_bits(per_dsp: dict[int, int]) -> int:
     """Bits of a word of weights for a DSP row."""
-    per_dsp = MULTIPLIERS_PER_DSP[array]
     return max(bits * rows for bits, rows in per_dsp.items())
 
 
@@ -144,23 +149,24 @@ def rest_cost(
 
 def frames_of(array: str, needs: Needs, stock: dict[str, float], limits: Limits) -> Frames:
     """Token lanes and DSP rows within the slices and LUTs of ``stock``."""
-    wide, max_k = MULTIPLIERS_PER_DSP[array][8], needs.max_k
+    per_dsp = rows_per_dsp(array, needs.act_bits)
+    cost_of = partial(grid_cost, array, max_k=needs.max_k, act_bits=needs.act_bits)
     found = []
     for group, groups in token_grids(needs.tokens, limits):
         lanes = group * groups
-        least = -(-group // wide)
-        most = min(int(stock["dsp"]) // lanes, MAX_WORD_BITS // _row_bits(array))
+        least = -(-group // per_dsp[8])
+        most = min(int(stock["dsp"]) // lanes, MAX_WORD_BITS // _row_bits(per_dsp))
         if array == "hls":
             most = min(most, LANES_PER_PROCESS // group)
         if least > most:
             continue
         slope = (
-            grid_cost(array, (group, groups, least, 64), max_k=max_k).lut
-            - grid_cost(array, (group, groups, least, 0), max_k=max_k).lut
+            cost_of((group, groups, least, 64)).lut
+            - cost_of((group, groups, least, 0)).lut
         ) / 64
         rest = rest_cost(needs, array, group, groups, least)
         for dsp_rows in range(least, most + 1):
-            cost = grid_cost(array, (group, groups, dsp_rows, 0), max_k=max_k)
+            cost = cost_of((group, groups, dsp_rows, 0))
             dsp, lut = cost.dsp + rest[0], cost.lut + rest[1]
             if dsp > stock["dsp"] or lut > stock["lut"]:
                 break
@@ -200,8 +206,9 @@ def key_rows(group_lanes: int, groups: int, wide: int) -> int:
 class Bounds:
     """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way."""
 
-    def __init__(self, array: str, group: Ints, groups: Ints, dsp_rows: Ints) -> None:
-        per_dsp = MULTIPLIERS_PER_DSP[array]
+    def __init__(
+        self, array: str, per_dsp: dict[int, int], group: Ints, groups: Ints, dsp_rows: Ints
+    ) -> None:
         self._array, self._group, self._dsp_rows = array, group, dsp_rows
         self._token_lanes = group * groups
         self._narrow, self._wide = dsp_rows * per_dsp[4], dsp_rows * per_dsp[8]
@@ -271,17 +278,17 @@ def shapes_of(
     """All shapes within ``stock`` and ``limits`` that are worth a look, for every variant."""
     needs = variants[0].needs
     frames = frames_of(array, needs, stock, limits)
-    bounds = Bounds(array, frames.group, frames.groups, frames.dsp_rows)
+    per_dsp = rows_per_dsp(array, needs.act_bits)
+    bounds = Bounds(array, per_dsp, frames.group, frames.groups, frames.dsp_rows)
     common = bounds.common(variants[0].workload)
     parts = []
     for index, variant in enumerate(variants):
-        frame, pot_rows = _admitted(variant, array, frames, stock, limits)
+        frame, pot_rows = _admitted(variant, per_dsp, frames, stock, limits)
         bound = common[frame] + bounds.linear(variant.workload, frame, pot_rows)
         parts.append((np.full(len(frame), index), frame, pot_rows, bound))
     variant_of, frame, pot_rows, bound = (
         np.concatenate([part[place] for part in parts]) for place in range(4)
     )
-    per_dsp = MULTIPLIERS_PER_DSP[array]
     rows = np.array([per_dsp[4 if v.workload.narrow else 8] for v in variants])
     lanes = (frames.dsp_rows[frame] * rows[variant_of] + pot_rows) * frames.token_lanes[frame]
     return Shapes(
@@ -291,15 +298,19 @@ def shapes_of(
 
 
 def _admitted(
-    variant: Variant, array: str, frames: Frames, stock: dict[str, float], limits: Limits
+    variant: Variant,
+    per_dsp: dict[int, int],
+    frames: Frames,
+    stock: dict[str, float],
+    limits: Limits,
 ) -> tuple[Ints, Ints]:
     """Frames and their power-of-two rows that neither the board nor a limit forbids."""
-    workload, per_dsp = variant.workload, MULTIPLIERS_PER_DSP[array]
+    workload = variant.workload
     frame, pot_rows = pot_choices(workload, frames.dsp_rows, per_dsp[4])
     dsp_rows = frames.dsp_rows[frame]
     rows = dsp_rows * per_dsp[4 if workload.narrow else 8] + pot_rows
     good = frames.lut[frame] + frames.pot_lut[frame] * pot_rows <= stock["lut"]
-    good &= dsp_rows * _row_bits(array) + pot_rows * POT_CODE_BITS <= MAX_WORD_BITS
+    good &= dsp_rows * _row_bits(per_dsp) + pot_rows * POT_CODE_BITS <= MAX_WORD_BITS
     good &= _over(variant.needs.residual_words, rows) >= limits.min_row_tiles
     if limits.max_multipliers:
         good &= rows * frames.token_lanes[frame] <= limits.max_multipliers

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vitgen.design.engine import MULTIPLIERS_PER_DSP, Engine
+from vitgen.design.engine import Engine
 from vitgen.design.search_space import FIFOS, unit_lanes
 from vitgen.errors import VitgenError
 
@@ -56,8 +56,7 @@ def _ratios(search: Search) -> list[Move]:
 def admits(search: Search, engine: Engine, variant: int) -> bool:
     """Whether the limits of a search allow an engine; that it fits is another question."""
     limits, model = search.limits, search.variants[variant]
-    per_dsp = MULTIPLIERS_PER_DSP[engine.array]
-    rows = engine.dsp_rows * per_dsp[4 if model.workload.narrow else 8] + engine.pot_rows
+    rows = engine.tile_rows(4 if model.workload.narrow else 8)
     if limits.max_multipliers and rows * engine.token_lanes > limits.max_multipliers:
         return False
     if -(-model.needs.residual_words // rows) < limits.min_row_tiles:

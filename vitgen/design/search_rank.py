@@ -169,10 +169,14 @@ class Ranking:
         widths = widths_of(self.array, grid.group_lanes, grid.groups)
         dsp, lut = shapes.dsp[index] + widths.dsp, shapes.lut[index] + widths.lut
         if index not in self._cycles:
-            workload = self.variants[shapes.variant[index]].workload
-            self._cycles[index] = least_cycles(workload, self.array, grid)
+            self._cycles[index] = self.cycles_of(int(shapes.variant[index]), grid)
         fits = (dsp <= self.stock["dsp"]) & (lut <= self.stock["lut"])
         return self._cycles[index][fits], dsp[fits], lut[fits]
+
+    def cycles_of(self, variant: int, grid: Grid) -> Floats:
+        """Least cycles of a grid by the widths of its units."""
+        model = self.variants[variant]
+        return least_cycles(model.workload, self.array, model.needs.act_bits, grid)
 
     def by_gain(self) -> tuple[Iterator[int], Floats, Rating]:
         """Shapes that fit by the largest gain that they may have, and a better bound of it."""

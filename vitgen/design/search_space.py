@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from vitgen.design.engine import ACCUMULATOR_BITS, MAX_WORD_BITS, Engine, divisors
+from vitgen.design.engine import MAX_WORD_BITS, Engine, divisors
 from vitgen.design.instance import engine_for
+from vitgen.design.lanes import ACCUMULATOR_BITS
 from vitgen.design.needs import Needs
 
 MAX_SLOTS = 16
