@@ -103,7 +103,11 @@ def test_one_board_shows_where_its_figures_come_from(vitgen, monkeypatch):
         (("--model", "vit_digits", "--bits", "4/8", "--clock-mhz", "0"), "--clock-mhz is 0"),
         (("--model", "vit_digits", "--bits", "4/8", "--clock-mhz", "inf"), "--clock-mhz is inf"),
         (("--model", "vit_digits", "--bits", "4/8", "--config", "absent.toml"), "absent.toml"),
-        (("--model", "vit_digits"), "Missing option '--bits'"),
+        (("--model", "vit_digits"), "Neither --bits nor --target-fps"),
+        (("--model", "vit_digits", "--target-fps", "0"), "--target-fps is 0"),
+        (("--model", "vit_digits", "--target-fps", "-5"), "--target-fps is -5"),
+        (("--model", "vit_digits", "--target-fps", "nan"), "--target-fps is nan"),
+        (("--model", "vit_digits", "--target-fps", "fast"), "--target-fps"),
         (("--model", "vit_digits", "--bits", "4/8", "--bord", "zcu102"), "No such option: --bord"),
     ],
 )
@@ -115,6 +119,8 @@ def test_wrong_options_are_refused_before_anything_is_done(vitgen, command, opti
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("estimate", *BUILD[1:], "--pareto", "plot.png"), "ends in .svg"),
+        (("train", "--model", "vit_digits"), "Missing option '--bits'"),
         ((*BUILD, "--verify", "cism"), "Unknown verification 'cism'"),
         ((*BUILD, "--verify", "csim", "--images", "0"), "--images is 0"),
         ((*BUILD, "--verify", "csim", "--images", "-3"), "--images is -3"),

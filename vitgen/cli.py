@@ -9,7 +9,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from vitgen import __version__
 from vitgen.errors import FoundWrong, VitgenError
@@ -34,11 +33,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Model = Annotated[
     str, typer.Option("--model", help="Name from `vitgen models`, or a model config file.")
 ]
-Bits = Annotated[
-    str,
+BITS_HELP = "Weights/activations: 4/8 is 4-bit weights and 8-bit activations, 4+8/8 mixes rows."
+Bits = Annotated[str, typer.Option("--bits", help=BITS_HELP)]
+OpenBits = Annotated[
+    str | None,
+    typer.Option("--bits", help=f"{BITS_HELP} With --target-fps they may be left to the search."),
+]
+Target = Annotated[
+    float | None,
     typer.Option(
-        "--bits",
-        help="Weights/activations: 4/8 is 4-bit weights and 8-bit activations, 4+8/8 mixes rows.",
+        help="Frames/s to reach: the smallest engine that does, and without --bits the highest "
+        "precision."
     ),
 ]
 Scheme = Annotated[
@@ -54,7 +59,11 @@ Array = Annotated[
     str, typer.Option(help="Multiplier array: dsp48 (RTL module) or hls (plain C++).")
 ]
 PotRatio = Annotated[
-    str, typer.Option(help="Share of power-of-two rows where rows mix, 0 to 1; auto is a quarter.")
+    str,
+    typer.Option(
+        help="Share of power-of-two rows where rows mix, 0 to 1; auto: the search chooses (train: a "
+        "quarter)."
+    ),
 ]
 Board = Annotated[str, typer.Option(help="Name from `vitgen boards`.")]
 Clock = Annotated[float | None, typer.Option(help="Clock; default: the board's.")]
@@ -76,8 +85,9 @@ def _print_json(value: Any) -> None:
 @app.command()
 def build(
     model: Model,
-    bits: Bits,
+    bits: OpenBits = None,
     scheme: Scheme = None,
+    target_fps: Target = None,
     array: Array = "dsp48",
     pot_ratio: PotRatio = "auto",
     board: Board = "zcu102",
@@ -116,7 +126,7 @@ def build(
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
         board=board, clock_mhz=clock_mhz, checkpoint=checkpoint, calibrate=calibrate,
-        config=config, seed=seed,
+        config=config, seed=seed, target_fps=target_fps,
     )  # fmt: skip
     directory = out or Path("build") / request.name
     report = run(request, directory, verify=verify, images=images, console=console)
@@ -129,7 +139,7 @@ def _ratio(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise VitgenError(f"--pot-ratio is {text!r}.", "Give a share from 0 to 1; auto is a quarter.") from None
+        raise VitgenError(f"--pot-ratio is {text!r}.", "Give a share from 0 to 1, or auto.") from None
 
 
 def _finish(report: dict[str, Any], directory: Path, as_json: bool) -> None:
@@ -283,25 +293,33 @@ def evaluate(
 @app.command()
 def estimate(
     model: Model,
-    bits: Bits,
+    bits: OpenBits = None,
     scheme: Scheme = None,
+    target_fps: Target = None,
     array: Array = "dsp48",
     pot_ratio: PotRatio = "auto",
     board: Board = "zcu102",
     clock_mhz: Clock = None,
     config: Config = None,
+    pareto: Annotated[
+        Path | None,
+        typer.Option(help="File (.svg) for a picture of frames/s against DSPs and LUTs of many designs."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Estimate frames per second and resources; write nothing."""
+    """Estimate frames per second and resources, without building.
+
+    It searches the engine and, where they are open, the share of power-of-two rows and the bits.
+    """
     from vitgen.flow.estimate import estimate as run
     from vitgen.flow.request import BuildRequest
     from vitgen.report.terminal import show_estimate
 
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
-        board=board, clock_mhz=clock_mhz, config=config,
+        board=board, clock_mhz=clock_mhz, config=config, target_fps=target_fps,
     )  # fmt: skip
-    result = run(request, console=console)
+    result = run(request, pareto=pareto, console=console)
     if as_json:
         _print_json(result)
     else:
@@ -393,18 +411,13 @@ def train(
 def models(as_json: Json = False) -> None:
     """List the models."""
     from vitgen.models.config import config, names
+    from vitgen.report.listing import show_models
 
-    rows = [config(name) for name in names()]
+    rows = [config(name).to_dict() for name in names()]
     if as_json:
-        _print_json([row.to_dict() for row in rows])
+        _print_json(rows)
         return
-    table = Table("model", "image", "patch", "width", "depth", "heads", "classes")
-    for row in rows:
-        table.add_row(
-            row.name, str(row.image), str(row.patch), str(row.embed_dim), str(row.depth),
-            str(row.heads), str(row.classes),
-        )  # fmt: skip
-    Console().print(table)
+    show_models(rows)
 
 
 @app.command()
@@ -416,30 +429,14 @@ def boards(
 ) -> None:
     """List the boards, or show one."""
     from vitgen.boards import load, names
+    from vitgen.report.listing import show_boards
 
     rows = [load(name) for name in names()] if name is None else [load(name)]
     if as_json:
         records = [row.to_dict() for row in rows]
         _print_json(records if name is None else records[0])
         return
-    if name is not None:
-        Console().print(f"{rows[0].title}\n", markup=False, highlight=False)
-        table = Table("key", "value", "trust", "source")
-        for key, origin in rows[0].provenance.items():
-            value = rows[0].value(key)
-            shown = ", ".join(value) if isinstance(value, tuple) else str(value)
-            table.add_row(key, Text(shown), origin.trust, Text(origin.source))
-        Console().print(table)
-        return
-    table = Table("board", "device", "MHz", "DSP", "LUT", "BRAM36", "URAM", "GB/s", "PYNQ")
-    for row in rows:
-        r, pynq = row.resources, row.pynq
-        table.add_row(
-            row.name, row.part.partition("-")[0], f"{row.clock_mhz:g}", str(r.dsp), str(r.lut), str(r.bram36),
-            str(r.uram), f"{row.dram.usable_mb_per_s / 1000:.1f}",
-            f"{pynq.image} {pynq.version}" if pynq.version else "no image",
-        )  # fmt: skip
-    Console().print(table)
+    show_boards(rows, details=name is not None)
 
 
 def _version(value: bool) -> None:

@@ -136,9 +136,11 @@ def test_screen_tells_the_first_difference(make_deit):
 def test_screen_of_an_estimate(tiny, deit):
     text = " ".join(screen(show_estimate, tiny, width=200).split())
     assert "nothing was built, simulated or compared" in text and "trained" not in text
-    assert "Binding: LUT" in text and "Next step:" in text and "would give" in text
-    tiny["next_step"]["beyond_board"] = ["lut"]
-    assert "more LUT than the board has" in screen(show_estimate, tiny, width=400)
+    assert "Binding: LUT" in text and "Next: +" in text and "would hold it" in text
+    tiny["next_step"] |= {"beyond_board": ["lut"], "beyond_limit": {"lut": 1234, "dsp": 5}, "boards": []}
+    text = screen(show_estimate, tiny, width=400)
+    assert "1,234 LUT more than the board has" in text and "5 DSP more than allowed" in text
+    assert "no board known to vitgen holds it" in text
     assert "would bring nothing" in screen(show_estimate, deit)
 
 

@@ -4,9 +4,10 @@ The schedule is the one of :mod:`vitgen.design.schedule`; a test holds the two t
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from vitgen.design.chains import chains
 from vitgen.design.cost_stem import StemShape
@@ -18,6 +19,14 @@ from vitgen.design.placement import plan_act
 from vitgen.design.steps import AttentionStep, LinearStep, LoadStep, NormStep, StemStep, Step
 from vitgen.design.tiling import tile_rows
 from vitgen.design.waits import Access, Waits
+
+
+class RowKinds(NamedTuple):
+    """Rows of a layer by kind: fixed point of 4 and 8 bits, powers of two."""
+
+    w4: int
+    w8: int
+    pot: int
 
 
 @dataclass(frozen=True)
@@ -184,6 +193,24 @@ class Workload:
         self.shapes: Counter[Shape] = Counter(unit.shape for unit in self.units)
         self.stems = [shape for shape in self.shapes if isinstance(shape, StemShape)]
         self._waits: dict[tuple[int, ...], list[dict[Source, int]]] = {}
+
+    def recounted(self, kinds: Mapping[str, RowKinds]) -> "Workload":
+        """The same model with other kinds of rows in its linear layers, which keep their number.
+
+        Parameters
+        ----------
+        kinds : by the name of a step; a stem's projection is not among them.
+        """
+        other = object.__new__(Workload)
+        other._plan, other.stems, other._waits = self._plan, self.stems, {}
+        other.units = [
+            replace(unit, shape=replace(unit.shape, **kinds[unit.name]._asdict()))
+            if isinstance(unit.shape, LinearShape)
+            else unit
+            for unit in self.units
+        ]
+        other.shapes = Counter(unit.shape for unit in other.units)
+        return other
 
     @cached_property
     def macs(self) -> int:

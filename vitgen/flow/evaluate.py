@@ -38,13 +38,14 @@ def evaluate(path: Path, data: Path | None, *, console: Console | None = None) -
     config = model_config(request.model)
     count, samples = labelled_images(config, data)
     shown = console or Console(quiet=True)
+    run = Build(directory, request, shown)
 
     def produce(graph: Graph) -> dict[str, Any]:
         from vitgen.lower.fidelity import evaluate as compare
         from vitgen.lower.prepare import float_twin
 
         directory.check(request.describe())  # the very checkpoint that was lowered
-        model = model_of(request)
+        model = model_of(run.settled)
         with Progress(console=shown, transient=True) as progress:
             task = progress.add_task("evaluating", total=count)
             return compare(
@@ -53,7 +54,6 @@ def evaluate(path: Path, data: Path | None, *, console: Console | None = None) -
             )  # fmt: skip
 
     with directory.locked():
-        run = Build(directory, request, shown)
         run.prepare()
         result = run.evaluate(produce, "digits" if data is None else digest_folder(data))
         run.report()

@@ -29,12 +29,13 @@ class BuildRequest:
     Parameters
     ----------
     model : a name that ``vitgen models`` lists, or the path of a config file.
-    bits : weights/activations, e.g. ``4/8``, ``8/8``, ``4+8/8``.
+    bits : weights/activations, e.g. ``4/8``, ``8/8``, ``4+8/8``; None, with a target, for the highest
+        precision that meets it (:data:`vitgen.flow.precision.LADDER`).
     scheme : ``fixed``, ``pot`` or ``mixed`` rows; None: ``mixed`` where there are 4-bit weights,
         else ``fixed``.
     array : ``dsp48`` or ``hls``, see ``docs/accelerator.md``.
-    pot_ratio : share of power-of-two rows where rows mix, 0 to 1; None takes a quarter, and the
-        engine's lanes are chosen for the rows that there are.
+    pot_ratio : share of power-of-two rows where rows mix, 0 to 1; None leaves it to the search, and
+        in training takes a quarter.
     board : a name that ``vitgen boards`` lists.
     clock_mhz : None takes the board's.
     checkpoint : float or quantized weights; None seeds synthetic ones.
@@ -43,6 +44,8 @@ class BuildRequest:
     config : TOML file of per-layer settings (``docs/configuration.md``); ``scheme`` and
         ``pot_ratio`` of this request win over the file's.
     seed : of synthetic weights, 0 to 2**32 - 1.
+    target_fps : frames per second that the smallest engine is to give; None asks for the fastest.
+    wide_ratio : share of 8-bit rows in ``4+8``; None takes the file's or the default.
 
     Raises
     ------
@@ -50,7 +53,7 @@ class BuildRequest:
     """
 
     model: str
-    bits: str
+    bits: str | None
     scheme: str | None = None
     array: str = "dsp48"
     pot_ratio: float | None = None
@@ -60,6 +63,8 @@ class BuildRequest:
     calibrate: Path | None = None
     config: Path | None = None
     seed: int = 0
+    target_fps: float | None = None
+    wide_ratio: float | None = None
 
     def __post_init__(self) -> None:
         if self.scheme is not None:
@@ -79,7 +84,17 @@ class BuildRequest:
             )
         if not 0 <= self.seed <= MAX_SEED:
             raise VitgenError(f"--seed is {self.seed}.", f"Give a number from 0 to {MAX_SEED}.")
-        self.quant()
+        target = self.target_fps
+        if target is not None and not (math.isfinite(target) and target > 0):
+            raise VitgenError(f"--target-fps is {target}.", "Give frames per second above 0.")
+        if self.bits is None:
+            if target is None:
+                raise VitgenError(
+                    "Neither --bits nor --target-fps is given.",
+                    "Give bits such as 4/8, or a target that decides them.",
+                )
+        else:
+            self.quant()
 
     @property
     def name(self) -> str:
@@ -87,21 +102,20 @@ class BuildRequest:
         return model_config(self.model).name
 
     def quant(self) -> QuantConfig:
-        """The quantization asked for, per-layer settings included."""
+        """The quantization asked for, per-layer settings included; the bits are given."""
         settings: dict[str, Any] = {}
         if self.config is not None:
             settings = _read_settings(self.config)
         if self.scheme is not None:
             settings["scheme"] = self.scheme
-        settings.setdefault("scheme", "mixed" if "4" in self.weights else "fixed")
+        assert self.bits is not None
+        mixed = "4" in self.bits.partition("/")[0]
+        settings.setdefault("scheme", "mixed" if mixed else "fixed")
         if self.pot_ratio is not None:
             settings["pot_ratio"] = self.pot_ratio
+        if self.wide_ratio is not None:
+            settings["wide_ratio"] = self.wide_ratio
         return QuantConfig.parse(self.bits, **settings)
-
-    @property
-    def weights(self) -> str:
-        """The weight part of the bits label."""
-        return self.bits.partition("/")[0]
 
     @property
     def clock(self) -> float:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from vitgen.emit.host import DataFile, emit_host
 from vitgen.errors import FoundWrong
 from vitgen.flow.directory import BuildDirectory
 from vitgen.flow.images import sample_picture, verification_images
+from vitgen.flow.precision import settle
 from vitgen.flow.request import BuildRequest
 from vitgen.flow.waveform import Waveform
 from vitgen.ir import Graph
@@ -43,6 +45,7 @@ from vitgen.rtl.build import build_simulation, core_of_build, stitched_core
 from vitgen.rtl.emit import emit_accelerator
 from vitgen.rtl.simulate import Memory, Simulation
 
+EXPLORATION = "exploration.json"
 CSIM = "verification/csim.json"
 RTL = "verification/rtl.json"
 FIDELITY = "fidelity.json"
@@ -65,6 +68,8 @@ class Build:
         self.directory = directory
         self.request = request
         self.console = console
+        self.settled: BuildRequest  # with nothing left open
+        self.exploration: dict[str, Any]
         self.graph: Graph
         self.design: Design
         self._program: Program | None = None
@@ -75,7 +80,7 @@ class Build:
             yield
 
     def prepare(self) -> None:
-        """Lower, design, emit, pack and write what runs on the board."""
+        """Explore, lower, design, emit, pack and write what runs on the board."""
         self._lower()
         self._design()
         self._emit()
@@ -83,22 +88,36 @@ class Build:
         self._host()
 
     def _lower(self) -> None:
-        def produce() -> dict[str, bytes]:
-            from vitgen.flow.lowering import lower_request
+        with self.console.status(f"exploring designs for {self.request.name}") as status:
 
-            self.directory.check(self.request.describe())
-            return ir.dump(lower_request(self.request, self.console.print))
+            def produce() -> dict[str, bytes]:
+                from vitgen.flow.lowering import lower_request
 
-        with self._doing(f"quantizing and lowering {self.request.name}"):
+                self.directory.check(self.request.describe())
+                settled = settle(self.request, status.update)
+                status.update("looking at designs from small to large")
+                exploration = _json(settled.to_json())
+                status.update(f"quantizing and lowering {self.request.name}")
+                graph = lower_request(settled.request, self.console.print)
+                return {EXPLORATION: exploration, **ir.dump(graph)}
+
             self.directory.step("lower", (), produce)
+            self.exploration = json.loads((self.directory.path / EXPLORATION).read_text())
+            self.settled = replace(self.request, **self.exploration["settled"])
             self.graph = ir.load(self.directory.path)
 
     def _design(self) -> None:
         board = boards.load(self.request.board)
 
         def produce() -> dict[str, bytes]:
-            design = choose_design(self.graph, board, self.request.clock, self.request.array)
-            return {"design.json": _json(design.to_json())}
+            found = self.exploration["design"]
+            if found is None:  # of rows that only the lowered network knows
+                request = self.request
+                options = {} if request.target_fps is None else {"target_fps": request.target_fps}
+                found = choose_design(
+                    self.graph, board, request.clock, request.array, **options
+                ).to_json()
+            return {"design.json": _json(found)}
 
         with self._doing(f"choosing an engine for {board.name}"):
             self.directory.step("design", ("lower",), produce)
@@ -294,6 +313,8 @@ class Build:
             },
             fidelity=fidelity,
             weights=self.weights,
+            exploration=self.exploration["record"],
+            pareto=self.exploration["pareto"],
             modules=self._recorded("resources", RESOURCES) or (),
             synthesis={
                 "hls": self._recorded("synth_hls", HLS),

@@ -1,6 +1,6 @@
 """The integer intermediate representation; ``docs/ir.md`` is its specification."""
 
-from vitgen.ir.graph import Graph, GraphBuilder
+from vitgen.ir.graph import Graph, GraphBuilder, OutlineBuilder
 from vitgen.ir.ops import (
     FIXED,
     OPS,
@@ -34,6 +34,7 @@ __all__ = [
     "MatMulAV",
     "MatMulQK",
     "Op",
+    "OutlineBuilder",
     "Softmax",
     "Tensor",
     "Unfold",

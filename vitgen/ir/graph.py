@@ -168,9 +168,33 @@ class GraphBuilder:
 
     def finish(self, output: str) -> Graph:
         """The graph; ``output`` names the logits."""
-        graph = Graph(
+        graph = self._graph(output)
+        graph.prove()
+        return graph
+
+    def _graph(self, output: str) -> Graph:
+        return Graph(
             self._name, self._tensors, tuple(self._ops), self._input, output, self._constants,
             self._meta,
         )
-        graph.prove()
-        return graph
+
+
+class OutlineBuilder(GraphBuilder):
+    """Builds the outline of a graph: shapes and widths. Nothing is proven, so weights need not be
+    there: views of one value do."""
+
+    def add(
+        self,
+        op: Op,
+        shape: tuple[int, ...],
+        bits: int,
+        scale: float,
+        fraction: int | None = None,
+    ) -> Tensor:
+        """Append ``op`` and declare its output with the whole range of its width."""
+        self._ops.append(op)
+        return self._declare(Tensor(op.output, shape, bits, scale, full_range(bits), fraction))
+
+    def finish(self, output: str) -> Graph:
+        """The outline; ``output`` names the logits."""
+        return self._graph(output)

@@ -1,4 +1,7 @@
-"""The integer graph of a quantized Vision Transformer, op by op in the order of execution."""
+"""The integer graph of a quantized Vision Transformer, op by op in the order of execution.
+
+Free of torch.
+"""
 
 import numpy as np
 
@@ -10,6 +13,7 @@ from vitgen.ir import (
     LayerNorm,
     MatMulAV,
     MatMulQK,
+    OutlineBuilder,
     Softmax,
     Tensor,
     Unfold,
@@ -27,12 +31,12 @@ class _Assembly:
     Parameters
     ----------
     numbers : of the network.
-    name : of the graph.
+    builder : of the graph.
     """
 
-    def __init__(self, numbers: Numbers, name: str) -> None:
+    def __init__(self, numbers: Numbers, builder: GraphBuilder) -> None:
         self.numbers, self.config = numbers, numbers.config
-        self.builder = GraphBuilder(name, **numbers.meta)
+        self.builder = builder
 
     def site(self, op: str) -> Site:
         """Numbers of the output of ``op``; ops on the residual stream share the stream's."""
@@ -166,4 +170,9 @@ def assemble(numbers: Numbers, name: str) -> Graph:
     ------
     OverflowRefused : an integer of the named op does not fit.
     """
-    return _Assembly(numbers, name).run()
+    return _Assembly(numbers, GraphBuilder(name, **numbers.meta)).run()
+
+
+def assemble_outline(numbers: Numbers, name: str) -> Graph:
+    """The same ops and tensors, nothing proven: ``numbers`` may hold rows without weights."""
+    return _Assembly(numbers, OutlineBuilder(name, **numbers.meta)).run()

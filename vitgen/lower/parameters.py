@@ -1,49 +1,18 @@
-"""Integer parameters of single ops from the real numbers of the model."""
+"""Integer parameters of single ops from the real numbers of the model. Free of torch."""
 
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from vitgen.arith import quantize_multipliers
 from vitgen.arith.layernorm import BIAS_BITS, NORMAL_FRACTION
 from vitgen.arith.requant import ACCUMULATOR_BITS, MULTIPLIER_BITS
 from vitgen.errors import OverflowRefused
-from vitgen.ir import FIXED, POT, Linear, Tensor
+from vitgen.ir import Linear, Tensor
 from vitgen.lower.numbers import Float, Norm, Rows
-from vitgen.models.stem import fold
-from vitgen.quant.weights import RowQuant, row_quantizer
 
 MAX_NORM_SHIFT = 24
-
-
-def rows_of(layer: torch.nn.Linear | torch.nn.Conv2d, bias: bool = True) -> Rows:
-    """Quantized rows of a Brevitas layer; a convolution's features in its weight's order.
-
-    Parameters
-    ----------
-    bias : False for a bias that is added elsewhere.
-    """
-    return _rows(row_quantizer(layer), layer.weight, layer.bias if bias else None)
-
-
-def folded_rows(conv: torch.nn.Conv2d, norm: torch.nn.BatchNorm2d) -> Rows:
-    """Quantized rows of a convolution and the BatchNorm behind it."""
-    return _rows(row_quantizer(conv), *fold(conv, norm))
-
-
-def _rows(quantizer: RowQuant, weight: torch.Tensor, bias: torch.Tensor | None) -> Rows:
-    codes, scale = quantizer.integers(weight)
-    pot = quantizer.pot_rows.numpy()
-    wide = quantizer.wide_rows.numpy() & ~pot
-    return Rows(
-        codes.numpy(),
-        scale.numpy(),
-        np.where(pot, POT, FIXED).astype(np.uint8),
-        np.where(wide, 8, 4).astype(np.uint8),
-        np.zeros(len(pot)) if bias is None else bias.detach().double().numpy(),
-    )
 
 
 def multipliers(op: str, real: Float) -> tuple[NDArray[np.int64], int]:

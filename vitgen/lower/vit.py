@@ -9,7 +9,7 @@ from vitgen.errors import VitgenError
 from vitgen.ir import Graph
 from vitgen.lower.network import assemble
 from vitgen.lower.numbers import Norm, Numbers, Rows, Site, graph_meta
-from vitgen.lower.parameters import folded_rows, rows_of
+from vitgen.lower.rows import folded_rows, rows_of
 from vitgen.models.layers import Shared
 from vitgen.models.sites import op_sites, windows
 from vitgen.models.vit import Vit

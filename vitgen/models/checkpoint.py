@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -60,10 +60,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise VitgenError(
-            f"The checkpoint {path} is truncated or not a safetensors file ({error}).",
-            "Download or save it again.",
-        ) from error
+        raise _broken(path, error) from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -81,6 +78,38 @@ def _read_torch(path: Path) -> Any:
             f"The checkpoint {path} is truncated or not a torch file ({''.join(reason)}).",
             "Download or save it again.",
         ) from error
+
+
+def quantization_of(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint of :func:`save` was quantized to; None for float weights.
+
+    Returns
+    -------
+    dict : fields of :class:`vitgen.quant.QuantConfig`; empty where the file holds quantizers and does
+        not say of what.
+
+    Raises
+    ------
+    VitgenError : the file cannot be read.
+    """
+    if path.suffix != ".safetensors":
+        return {} if any(QUANTIZER in key for key in load(path)) else None
+    try:
+        with safe_open(path, "pt") as file:
+            metadata, keys = file.metadata() or {}, list(file.keys())
+            found = json.loads(metadata.get("vitgen_quant", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _broken(path, error) from error
+    if not any(QUANTIZER in key for key in keys):
+        return None
+    return found if isinstance(found, dict) else {}
+
+
+def _broken(path: Path, error: Exception) -> VitgenError:
+    return VitgenError(
+        f"The checkpoint {path} is truncated or not a safetensors file ({error}).",
+        "Download or save it again.",
+    )
 
 
 def load_into(model: Vit, state: Mapping[str, Tensor]) -> list[str]:

@@ -6,6 +6,7 @@ import brevitas.nn as qnn
 from torch import Tensor, nn
 
 from vitgen.models.config import VitConfig
+from vitgen.models.sites import PIXEL_BITS, WIDE
 from vitgen.quant.activations import (
     CALIBRATED,
     CONSTANT,
@@ -25,8 +26,6 @@ from vitgen.quant.weights import (
     row_quantizer,
     weight_injector,
 )
-
-WIDE = 16  # bits of the residual stream, scores, GELU input and logits
 
 
 class Shared(nn.Module):
@@ -119,7 +118,7 @@ class Layers:
 
     def pixels(self, limit: float) -> nn.Module:
         """The image: the scale covers every normalised pixel."""
-        return self._site(ActQuant(8, CONSTANT, limit / 127))
+        return self._site(ActQuant(PIXEL_BITS, CONSTANT, limit / 127))
 
     def point(self) -> nn.Module:
         """16 bits with a fixed binary point."""

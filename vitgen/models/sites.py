@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 from vitgen.models.config import VitConfig
+from vitgen.quant.config import QuantConfig
+
+WIDE = 16  # bits of the residual stream, scores, GELU input and logits
+PIXEL_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -117,3 +121,49 @@ def op_names(config: VitConfig) -> list[str]:
     for op in op_sites(config):
         names += [before[op], op] if op in before else [op]
     return names
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """Weights of a linear op.
+
+    Parameters
+    ----------
+    rows, features : of its matrix.
+    groups : consecutive rows that share schemes and widths equally: heads of q, k and v, else 1.
+    """
+
+    rows: int
+    features: int
+    groups: int = 1
+
+
+def row_shapes(config: VitConfig) -> dict[str, RowShape]:
+    """The linear ops, in order."""
+    width, hidden = config.embed_dim, config.hidden
+    shapes = {
+        window.reader: RowShape(conv.channels, window.kernel**2 * window.channels)
+        for window, conv in zip(windows(config), config.stem, strict=False)
+    }
+    shapes["embed"] = RowShape(width, config.patch_features)
+    for index in range(config.depth):
+        name = f"blocks.{index}"
+        for part in "qkv":
+            shapes[f"{name}.attn.{part}"] = RowShape(width, width, config.heads)
+        shapes[f"{name}.attn.proj"] = RowShape(width, width)
+        shapes[f"{name}.mlp.fc1"] = RowShape(hidden, width)
+        shapes[f"{name}.mlp.fc2"] = RowShape(width, hidden)
+    shapes["head"] = RowShape(config.classes, width)
+    return shapes
+
+
+def site_bits(config: VitConfig, quant: QuantConfig) -> dict[str, int]:
+    """Bits of the output of every op that is not on the residual stream, in order."""
+    stream = ("embed", "add", "proj", "fc2")
+    wide = ("qk", "fc1", "head")
+    found = {}
+    for op in op_sites(config):
+        last = op.rpartition(".")[2]
+        if last not in stream:
+            found[op] = WIDE if last in wide else quant.layer(op).act_bits
+    return found

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitgen.errors import VitgenError
-from vitgen.models.sites import conv_op
+from vitgen.models.sites import conv_op, row_shapes
 from vitgen.quant.activations import ActQuant, act_quantizer
 from vitgen.quant.rows import assign_rows
 from vitgen.quant.shifts import ShiftObserver
@@ -44,16 +44,21 @@ Weighted = nn.Linear | nn.Conv2d
 
 def row_layers(model: Vit) -> Iterator[tuple[Weighted, list[tuple[str, int]]]]:
     """Layers with weights, and the ops and head counts that share their rows equally."""
+    groups = {op: shape.groups for op, shape in row_shapes(model.config).items()}
+
+    def layer(module: Weighted, *ops: str) -> tuple[Weighted, list[tuple[str, int]]]:
+        return module, [(op, groups[op]) for op in ops]
+
     for number in model.patch_embed.numbers:
-        yield model.patch_embed.stage(number)[0], [(conv_op(number), 1)]
-    yield model.patch_embed.proj, [("embed", 1)]
+        yield layer(model.patch_embed.stage(number)[0], conv_op(number))
+    yield layer(model.patch_embed.proj, "embed")
     for index, block in enumerate(model.block_list()):
         name = f"blocks.{index}"
-        yield block.attn.qkv, [(f"{name}.attn.{part}", model.config.heads) for part in "qkv"]
-        yield block.attn.proj, [(f"{name}.attn.proj", 1)]
-        yield block.mlp.fc1, [(f"{name}.mlp.fc1", 1)]
-        yield block.mlp.fc2, [(f"{name}.mlp.fc2", 1)]
-    yield model.head, [("head", 1)]
+        yield layer(block.attn.qkv, *(f"{name}.attn.{part}" for part in "qkv"))
+        yield layer(block.attn.proj, f"{name}.attn.proj")
+        yield layer(block.mlp.fc1, f"{name}.mlp.fc1")
+        yield layer(block.mlp.fc2, f"{name}.mlp.fc2")
+    yield layer(model.head, "head")
 
 
 def assign_model_rows(model: Vit) -> None:

@@ -39,6 +39,33 @@ class LayerQuant:
     wide_ratio: float
     act_bits: int
 
+    def shares(self, rows: int, groups: int = 1) -> tuple[int, int]:
+        """Power-of-two rows and 8-bit rows of each group: what every count of rows goes by.
+
+        Parameters
+        ----------
+        rows : of the layer.
+        groups : consecutive rows that get equal shares (heads of q, k or v); 1 for other layers.
+
+        Raises
+        ------
+        VitgenError : the rows do not divide into groups.
+        """
+        if rows % groups:
+            raise VitgenError(
+                f"{rows} rows do not divide into {groups} heads.", "Give the layer's head count."
+            )
+        each = rows // groups
+        pot = _share(self.pot_ratio, each)
+        wide = each if self.weight_bits == "8" else _share(self.wide_ratio, each)
+        # Two ratios that add up to 1 may round up to one row more than there are.
+        return pot, min(wide, each - pot)
+
+
+def _share(ratio: float, rows: int) -> int:
+    """Rows that a ratio stands for, rounded half up."""
+    return int(ratio * rows + 0.5)
+
 
 @dataclass(frozen=True)
 class QuantConfig:

@@ -163,14 +163,61 @@ def timing(vivado: Mapping[str, Any], clock_mhz: float) -> str:
 
 
 def next_step(step: Mapping[str, Any]) -> str:
-    """One sentence on the next larger array."""
-    pot = f" and {step['pot_rows']} power-of-two rows" if step["pot_rows"] else ""
-    text = f"{step['dsp_rows']} DSP rows{pot} would give {significant(step['fps'])} frames/s"
-    needs = ", ".join(
-        f"{count(step['resources'][name])} {title}"
-        for name, title in RESOURCE_NAMES.items()
-        if step["resources"][name]
+    """One sentence on the next larger array: what it brings and what it needs beyond the limit."""
+    pot = f" ({step['pot_rows']} power-of-two rows)" if step["pot_rows"] else ""
+    text = (
+        f"+{plural(step['more_rows'], 'DSP row')} of the array{pot} = +{significant(step['gain_fps'])} "
+        f"frames/s ({significant(step['fps'])})"
     )
-    over = [RESOURCE_NAMES[name] for name in step["beyond_board"]]
-    missing = f": more {' and '.join(over)} than the board has" if over else ""
-    return f"{text} and take {needs}{missing}"
+    beyond = [
+        f"{count(more)} {RESOURCE_NAMES[name]} more than "
+        + ("the board has" if name in step["beyond_board"] else "allowed")
+        for name, more in step["beyond_limit"].items()
+    ]
+    if beyond:
+        text += f", needs {' and '.join(beyond)}"
+    if step["boards"]:
+        return f"{text}; {', '.join(step['boards'])} would hold it"
+    return f"{text}; no board known to vitgen holds it"
+
+
+def explored(exploration: Mapping[str, Any]) -> list[str]:
+    """Sentences on what the search decided."""
+    lines = []
+    if exploration["target_fps"] is not None:
+        said = f"{exploration['bits']} {exploration['scheme']}"
+        if exploration["wide_ratio"] is not None:
+            said += f" with {percent(exploration['wide_ratio'], 0)} of rows at 8 bits"
+        lines.append(f"Target of {exploration['target_fps']:g} frames/s: met with {said}")
+        lines += [
+            f"  {one['bits']} {one['scheme']} gives {significant(one['fps'])}, and nothing exceeds "
+            f"{significant(one['bound_fps'])}"
+            for one in exploration["tried"]
+            if not one["met"]
+        ]
+    if exploration["pot_ratio_from"] == "search":
+        share = f"{100 * exploration['pot_ratio']:.4g} %"
+        lines.append(f"Power-of-two rows: {share}, by search. {exploration['reason'].rstrip('.')}")
+    return lines
+
+
+ENERGY_NAMES = {
+    "dsp_beat": "DSP slices that multiply",
+    "pot_beat": "power-of-two rows",
+    "ram_bit": "on-chip RAM",
+    "dram_byte": "DRAM traffic",
+    "static_lut": "static power of the logic",
+    "clock_routing": "clock, routing, vector units",
+    "processor": "processing system",
+}
+"""Items of the energy in words."""
+
+
+def energy_line(energy: Mapping[str, Any]) -> str:
+    """One sentence on the energy of an image."""
+    missing = [ENERGY_NAMES[i["name"]] for i in energy["items"] if i["millijoules"] is None]
+    text = (
+        f"at least {significant(energy['millijoules'])} mJ an image (an estimate, "
+        f"{significant(energy['watts'])} W)"
+    )
+    return f"{text}; unknown: {', '.join(missing)}" if missing else text

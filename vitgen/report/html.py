@@ -7,10 +7,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from vitgen.report import charts, roofline
+from vitgen.report import charts, pareto, roofline
 from vitgen.report.folding import by_bound, by_role, fold_items
 from vitgen.report.format import (
+    ENERGY_NAMES,
     count,
+    explored,
     next_step,
     percent,
     resource_names,
@@ -58,6 +60,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         "traffic": charts.traffic(report),
         "resources": charts.resources(report),
         "roofline": roofline.render(report["roofline"]),
+        "pareto": pareto.of_report(report),
     }
     return _environment().get_template(TEMPLATE).render(
         report=report,
@@ -72,6 +75,9 @@ def render_html(report: Mapping[str, Any]) -> str:
         next_step=None if report["next_step"] is None else next_step(report["next_step"]),
         synthesis_lines=synthesis_lines(report),
         sqnr=_sqnr(report["fidelity"]),
+        explored=explored(report["exploration"]) if report["exploration"] else [],
+        frontier=[pareto.said(point) for point in report["pareto"] if point["frontier"]],
+        energy_names=ENERGY_NAMES,
     )  # fmt: skip
 
 

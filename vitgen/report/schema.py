@@ -92,13 +92,78 @@ class Binding(Part):
 
 
 class NextStep(Part):
-    """The next larger array: what it would give, and what it would take."""
+    """The next larger array: what it would give and take, by how much it exceeds what the search may
+    use, and the boards that hold it."""
 
     dsp_rows: Count
     pot_rows: Count
+    more_rows: Count
+    fps: Positive
+    gain_fps: Positive
+    resources: dict[str, Count]
+    beyond_limit: dict[str, Count]
+    beyond_board: list[str]
+    boards: list[str]
+
+
+class Tried(Part):
+    """A precision that the exploration looked at: its best design, and whether that meets the target."""
+
+    bits: str
+    scheme: str
+    wide_ratio: Share | None
+    pot_ratio: Share | None
+    fps: Positive
+    bound_fps: Positive
+    met: bool
+    resources: dict[str, Count]
+
+
+class Exploration(Part):
+    """What was left to the search and how it was decided."""
+
+    target_fps: Positive | None
+    bits: str
+    scheme: str
+    pot_ratio: Share
+    pot_ratio_from: Literal["search", "request", "checkpoint", "scheme"]
+    wide_ratio: Share | None
+    reason: str
+    bound_fps: Positive | None
+    tried: list[Tried]
+
+
+class DesignPoint(Part):
+    """A design among others; ``frontier``: none gives its frames with as few DSPs and LUTs."""
+
     fps: Positive
     resources: dict[str, Count]
-    beyond_board: list[str]
+    token_lanes: Count
+    dsp_rows: Count
+    pot_rows: Count
+    pot_ratio: Share | None
+    frontier: bool
+    chosen: bool
+
+
+class EnergyItem(Part):
+    """Energy of one kind of event; None where nothing is known of it."""
+
+    name: str
+    count: Count | None
+    millijoules: Annotated[float, Field(ge=0)] | None
+    coefficient: Annotated[float, Field(ge=0)] | None
+    unit: Literal["pJ", "uW", "W"]
+    trust: Literal["stated", "derived", "unverified", "chosen"]
+    source: str
+
+
+class Energy(Part):
+    """Estimated energy of an image by item, the sum of what is known, and its power."""
+
+    items: list[EnergyItem]
+    millijoules: Positive
+    watts: Positive
 
 
 class Traffic(Part):
@@ -334,6 +399,9 @@ class Report(Part):
     synthesis: Synthesis
     binding: Binding
     next_step: NextStep | None
+    exploration: Exploration | None
+    pareto: list[DesignPoint]
+    energy: Energy
     dram_bytes_per_image: Traffic
     verification: Verification
     fidelity: Fidelity | None

@@ -10,8 +10,10 @@ from vitgen.boards import Board
 from vitgen.design.choice import Design
 from vitgen.design.cost import Estimate, estimate
 from vitgen.design.cost_cycles import Road
+from vitgen.design.cost_energy import energy
 from vitgen.design.cost_workload import Workload
 from vitgen.design.engine import Engine
+from vitgen.design.search import UTILISATION
 from vitgen.design.steps import LinearStep, Step, fuse
 from vitgen.errors import VitgenError
 from vitgen.ir import Graph
@@ -85,6 +87,8 @@ def summarize(
     weights: str,
     modules: Sequence[Mapping[str, Any]] = (),
     synthesis: Mapping[str, Any] | None = None,
+    exploration: Mapping[str, Any] | None = None,
+    pareto: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The report of a build, in the form of :class:`vitgen.report.schema.Report`.
 
@@ -100,10 +104,13 @@ def summarize(
         counted them.
     synthesis : what Vitis HLS ("hls") and Vivado ("vivado") reported, None or absent where they did
         not run (:class:`vitgen.report.schema.Synthesis`, without ``met``).
+    exploration : what the search decided (:class:`vitgen.report.schema.Exploration`); None where nothing
+        was left to it.
+    pareto : designs beside the chosen one (:class:`vitgen.report.schema.DesignPoint`).
     """
     return compose(
         Subject.of(graph), design, request=request, verification=verification, fidelity=fidelity,
-        weights=weights, modules=modules, synthesis=synthesis,
+        weights=weights, modules=modules, synthesis=synthesis, exploration=exploration, pareto=pareto,
     )  # fmt: skip
 
 
@@ -117,12 +124,15 @@ def compose(
     weights: str = "synthetic",
     modules: Sequence[Mapping[str, Any]] = (),
     synthesis: Mapping[str, Any] | None = None,
+    exploration: Mapping[str, Any] | None = None,
+    pareto: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """:func:`summarize` for a model that need not have weights."""
     board = boards.load(design.board)
     engine, clock = design.engine, float(design.clock_mhz)
     workload = Workload(subject.steps)
     found = estimate(engine, workload, board, clock)
+    tasks = workload.tasks(engine)
     verified = _verification(verification or {})
     rtl = (verified["rtl"] or {}).get("cycles")
     cycles = found.cycles if rtl is None else float(rtl)
@@ -156,11 +166,14 @@ def compose(
         "synthesis": vendor,
         "binding": {"resource": design.binding, "shares": dict(design.shares)},
         "next_step": _next_step(found, workload, board),
+        "exploration": None if exploration is None else dict(exploration),
+        "pareto": [dict(point) for point in pareto],
+        "energy": energy(found, tasks, board, cycles),
         "dram_bytes_per_image": {"total": found.traffic.total, **asdict(found.traffic)},
         "verification": verified,
         "fidelity": None if fidelity is None else _fidelity(fidelity),
         "layers": layer_rows(
-            found, workload.tasks(engine), road, _layer_cycles((verification or {}).get("rtl"))
+            found, tasks, road, _layer_cycles((verification or {}).get("rtl"))
         ),
         "engine": engine.to_json(),
         "roofline": _roofline(found, board, cycles),
@@ -240,14 +253,36 @@ def _next_step(found: Estimate, workload: Workload, board: Board) -> dict[str, A
         larger = estimate(engine, workload, board, found.clock_mhz)
         if larger.fps >= found.fps * _WORTH:
             totals = larger.bill.totals()
+            beyond = {
+                name: need - int(stock[name] * UTILISATION)
+                for name, need in totals.items()
+                if need > stock[name] * UTILISATION
+            }
             return {
                 "dsp_rows": engine.dsp_rows,
                 "pot_rows": engine.pot_rows,
+                "more_rows": engine.dsp_rows - found.engine.dsp_rows,
                 "fps": larger.fps,
+                "gain_fps": larger.fps - found.fps,
                 "resources": totals,
+                "beyond_limit": beyond,
                 "beyond_board": [name for name, need in totals.items() if need > stock[name]],
+                "boards": _boards_with(larger, found.clock_mhz),
             }
     return None
+
+
+def _boards_with(found: Estimate, clock_mhz: float) -> list[str]:
+    """Names of the boards that hold a design at its clock within what a search may use, the one with
+    the fewest LUTs first."""
+    holding = []
+    for name in boards.names():
+        board = boards.load(name)
+        stock = board.resources.to_dict()
+        fits = all(need <= stock[r] * UTILISATION for r, need in found.bill.totals().items())
+        if fits and clock_mhz <= board.max_clock_mhz and found.engine.weight_ports <= board.dram.ports:
+            holding.append((board.resources.lut, name))
+    return [name for _, name in sorted(holding)]
 
 
 def _layer_cycles(level: Mapping[str, Any] | None) -> Callable[[str], int | None]:

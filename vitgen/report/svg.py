@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from vitgen.resources import templates_dir
+
 TEXT = 12.0  # pixels of a label
 GLYPH = 6.6  # pixels of an average character of that size, wide rather than narrow
 
@@ -61,6 +63,16 @@ def figure(width: float, height: float, title: str, *children: str) -> str:
         viewBox=f"0 0 {number(width)} {number(height)}", role="img", aria_label=title,
         width=width, height=height,
     )  # fmt: skip
+
+
+def standalone(picture: str) -> str:
+    """A picture of :func:`figure` as a file of its own, with the page's style and paper."""
+    style = (templates_dir() / "report" / "style.css").read_text()
+    head, tail = picture.split(">", 1)
+    paper = element("rect", width="100%", height="100%", style="fill: var(--paper)")
+    font = 'svg { font-family: system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; }'
+    named = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{named}><style>{font}\n{style}</style>{paper}{tail}\n"
 
 
 def shorten(text: str, width: float) -> str:

@@ -12,6 +12,8 @@ from vitgen.report.folding import heaviest
 from vitgen.report.format import (
     RESOURCE_NAMES,
     count,
+    energy_line,
+    explored,
     next_step,
     percent,
     plural,
@@ -62,14 +64,17 @@ def show_estimate(report: Mapping[str, Any], console: Console | None = None) -> 
     out.print("An estimate: nothing was built, simulated or compared.", style="yellow")
     out.print()
     _figures(report, out)
+    for line in explored(report["exploration"]) if report["exploration"] else ():
+        out.print(Text(f"{line}."))
     binding = report["binding"]
     share = binding["shares"][binding["resource"]]
     title = RESOURCE_NAMES.get(binding["resource"], binding["resource"])
     out.print(Text(f"Binding: {title}, {percent(share)} of what the search may use."))
     if report["next_step"] is not None:
-        out.print(Text(f"Next step: {next_step(report['next_step'])}."))
+        out.print(Text(f"Next: {next_step(report['next_step'])}."))
     else:
-        out.print(Text("Next step: a few more rows of the array would bring nothing."))
+        out.print(Text("Next: a few more rows of the array would bring nothing."))
+    out.print(Text(f"Energy: {energy_line(report['energy'])}."))
 
 
 def _built(report: Mapping[str, Any], *, weights: bool) -> Text:
