@@ -15,6 +15,7 @@ from vitgen.design.engine import Engine
 from vitgen.design.steps import LinearStep, Step, fuse
 from vitgen.errors import VitgenError
 from vitgen.ir import Graph
+from vitgen.report.comparison import beside
 from vitgen.report.layers import PROGRAM, layer_rows
 from vitgen.report.schema import Level, check
 
@@ -128,7 +129,7 @@ def compose(
     cycles = found.cycles if rtl is None else float(rtl)
     vendor = _synthesis(synthesis or {})
     road = Road.of(board, clock, engine.weight_ports)
-    report = {
+    report: dict[str, Any] = {
         "vitgen": __version__,
         "model": subject.model,
         "bits": subject.bits,
@@ -164,6 +165,7 @@ def compose(
         ),
         "engine": engine.to_json(),
         "roofline": _roofline(found, board, cycles),
+        "comparison": [],
         "board_figures": {
             key: {"value": board.value(key), "trust": p.trust, "source": p.source}
             for key, p in board.provenance.items()
@@ -171,6 +173,7 @@ def compose(
         },
         "request": dict(request),
     }
+    report["comparison"] = [row.to_json() for row in beside(report)]
     check(report)
     return report
 
