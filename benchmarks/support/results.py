@@ -90,9 +90,11 @@ def load(row: Row, out: Path, measured: bool = True) -> dict[str, Any] | None:
         record = json.loads(path_of(row, out, measured).read_text())
     except (OSError, ValueError):
         return None
-    if record.get("format") != FORMAT or record.get("tool") != tool_digest():
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         return None
-    return dict(record)
+    if record.get("tool") != tool_digest():
+        return None
+    return record
 
 
 def path_of(row: Row, out: Path, measured: bool = True) -> Path:

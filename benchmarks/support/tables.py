@@ -67,16 +67,21 @@ def times(results: Measured) -> Cells:
     rows = [titles]
     for row, result in results:
         steps = result["steps"]
+        if "estimate" in steps:  # nothing was run
+            continue
 
         def seconds(step: str, key: str = "seconds", steps: Mapping[str, Any] = steps) -> str:
             found = steps.get(step)
             if found is None:
                 return "–"
-            return f"{'≥ ' if found['resumed'] else ''}{found[key]:.0f} s"
+            digits = 0 if found[key] >= 10 else 1
+            return f"{'≥ ' if found['resumed'] else ''}{found[key]:.{digits}f} s"
 
         road = "–"
         if "build" in steps and "rtl" in steps:
-            road = f"{steps['build']['wall_seconds'] + steps['rtl']['seconds']:.0f} s"
+            resumed = steps["build"]["resumed"] or steps["rtl"]["resumed"]
+            total = steps["build"]["wall_seconds"] + steps["rtl"]["seconds"]
+            road = f"{'≥ ' if resumed else ''}{total:.0f} s"
         csim = steps.get("csim")
         rate = f"{csim['mac_per_second'] / 1e6:.0f} M" if csim else "–"
         peak = max((step["peak_gib"] for step in steps.values() if "peak_gib" in step), default=0.0)
@@ -104,9 +109,9 @@ def causes(results: Measured) -> Cells:
     rows.append(["all, cycles of the cost model", *(count(r["cycles"]["estimated"]) for r in reports)])
     simulated = [r["cycles"]["rtl"] for r in reports]
     if any(simulated):
-        rows.append(
-            ["all, RTL simulation", *("–" if n is None else count(n) for n in simulated)]
-        )
+        rows.append(["all, RTL simulation", *("–" if n is None else count(n) for n in simulated)])
+    shares = [r["efficiency"]["busy_lanes"] / r["efficiency"]["ideal"] for r in reports]
+    rows.append(["useful lanes while it multiplies", *(percent(share) for share in shares)])
     return rows
 
 
@@ -189,6 +194,7 @@ def layer(record: Mapping[str, Any]) -> Cells:
         ("compiling the C++", "compile_seconds", lambda v: f"{v:.1f} s"),
         ("C-sim of the layer", "seconds", lambda v: f"{1e3 * v:.2f} ms"),
         ("C-sim, MAC/s", "mac_per_second", lambda v: f"{v / 1e6:.0f} M"),
+        ("multipliers", "multipliers", count),
         ("cycles", "cycles", count),
         ("DSP", "dsp", count),
     ):
