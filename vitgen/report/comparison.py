@@ -71,8 +71,8 @@ def _computed(value: float, *operands: Figure) -> Figure:
 def published_row(design: Published, board: str, clock_mhz: float) -> Row:
     """A published design at ``clock_mhz`` on ``board``.
 
-    Frames per second are scaled by the clocks, which flatters a design whose memory would not keep up,
-    and exist on an equal device only.
+    Frames per second are scaled as if the cycles were the same at either clock, and exist on an equal
+    device only.
     """
     known = design.figures
     figures = {name: known[name] for name in FIGURES if name in known}
