@@ -120,9 +120,7 @@ def by_hls4ml(weight: NDArray[Any], bias: NDArray[Any], x: NDArray[Any]) -> dict
 def up_to_layer(program: Program) -> list[tuple[int, list[Instruction]]]:
     """The program in single steps, the last one the layer's."""
     steps = single_steps(program)
-    (last,) = (
-        n for n, (index, _) in enumerate(steps) if program.instructions[index].op == OP
-    )
+    (last,) = (n for n, (index, _) in enumerate(steps) if program.instructions[index].op == OP)
     return steps[: last + 1]
 
 

@@ -90,6 +90,8 @@ def main() -> None:
     designs = compare(reports, board=BOARD, clock_mhz=CLOCK_MHZ)
     path = out / LAYER
     layer = json.loads(path.read_text()) if path.exists() else None
+    if layer is not None and layer["tool"] != results.tool_digest():
+        layer = None  # another vitgen's
     text = fill(PAGE.read_text(), blocks(known, designs, layer))
     picture = comparison_chart.render(designs, clock_mhz=CLOCK_MHZ, board=BOARD)
     svg = comparison_chart.standalone(picture, comparison_chart.legend(designs))

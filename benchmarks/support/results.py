@@ -151,9 +151,7 @@ def measure(
     return record
 
 
-def estimated(
-    row: Row, out: Path, runner: Runner, *, say: Callable[[str], None]
-) -> dict[str, Any]:
+def estimated(row: Row, out: Path, runner: Runner, *, say: Callable[[str], None]) -> dict[str, Any]:
     """The estimate of a row, made once for each vitgen."""
     record = load(row, out, measured=False)
     if record is None:

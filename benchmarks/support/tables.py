@@ -106,7 +106,9 @@ def causes(results: Measured) -> Cells:
                 for cycles, report in zip(found, reports, strict=True)
             ]
             rows.append([title, *shares])
-    rows.append(["all, cycles of the cost model", *(count(r["cycles"]["estimated"]) for r in reports)])
+    rows.append(
+        ["all, cycles of the cost model", *(count(r["cycles"]["estimated"]) for r in reports)]
+    )
     simulated = [r["cycles"]["rtl"] for r in reports]
     if any(simulated):
         rows.append(["all, RTL simulation", *("–" if n is None else count(n) for n in simulated)])
@@ -224,4 +226,3 @@ def markdown(cells: Cells) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in cells]
     lines.insert(1, "|-|" + "-:|" * (len(cells[0]) - 1))
     return "\n".join(lines)
-

@@ -15,7 +15,12 @@ def estimate():
     graph = tiny_vit_graph(np.random.default_rng(3), tokens=9, width=24, depth=2, mlp=40)
     design = choose_design(graph, boards.load("zcu102"), 150.0, "dsp48")
     return summarize(
-        graph, design, request={"model": "tiny"}, verification={}, fidelity=None, weights="synthetic"
+        graph,
+        design,
+        request={"model": "tiny"},
+        verification={},
+        fidelity=None,
+        weights="synthetic",
     )
 
 

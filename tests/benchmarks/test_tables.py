@@ -26,7 +26,9 @@ def simulated(measured):
     for name, found in (("dsp", 2300), ("lut", 240_001), ("bram36", 500)):
         report["resources"][name]["synthesized"] = found
     report["modules"] = [
-        dict(name="multiply", kind="process", copies=2, dsp=900, lut=70_000, ff=0, bram36=0, uram=0),
+        dict(
+            name="multiply", kind="process", copies=2, dsp=900, lut=70_000, ff=0, bram36=0, uram=0
+        ),
         dict(name="fifo", kind="fifo", copies=9, dsp=0, lut=10, ff=0, bram36=0, uram=0),
     ]
     return record
@@ -64,7 +66,11 @@ def test_unverified_published_figures_are_marked(measured):
 def test_times_say_where_a_run_was_resumed(measured):
     row = cells(tables.times([(ROWS[0], measured)]))
     assert (row["to C++"], row["C++ to RTL"], row["both"]) == ("3.0 s", "2.0 s", "5 s")
-    assert (row["C-sim, compiling"], row["C-sim, image"], row["MAC/s"]) == ("7.0 s", "1.0 s", "200 M")
+    assert (row["C-sim, compiling"], row["C-sim, image"], row["MAC/s"]) == (
+        "7.0 s",
+        "1.0 s",
+        "200 M",
+    )
     assert row["peak GiB"] == "0.5"
     measured["steps"]["rtl"]["resumed"] = True
     del measured["steps"]["count"]
@@ -103,7 +109,12 @@ def test_the_heaviest_modules(measured, simulated):
 
 def test_a_layer_by_both():
     side = dict(
-        compile_seconds=12.0, seconds=0.25, mac_per_second=3e7, multipliers=192, cycles=37_824, dsp=192
+        compile_seconds=12.0,
+        seconds=0.25,
+        mac_per_second=3e7,
+        multipliers=192,
+        cycles=37_824,
+        dsp=192,
     )
     record = {
         "hls4ml": {**side, "estimated": ["cycles", "dsp"]},
@@ -136,7 +147,9 @@ def test_markdown_and_terminal_hold_the_same_cells(measured):
 
 
 def test_blocks_of_the_page_are_replaced_and_nothing_else():
-    text = "a\n<!-- table: one -->\nold\n\nolder\n<!-- end -->\nb\n<!-- table: two -->\n<!-- end -->\n"
+    text = (
+        "a\n<!-- table: one -->\nold\n\nolder\n<!-- end -->\nb\n<!-- table: two -->\n<!-- end -->\n"
+    )
     made = page.fill(text, {"one": "| new |", "two": ""})
     assert made == (
         "a\n<!-- table: one -->\n| new |\n<!-- end -->\nb\n<!-- table: two -->\n<!-- end -->\n"

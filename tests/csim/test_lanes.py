@@ -51,7 +51,9 @@ int main() {
 
 
 @pytest.mark.parametrize(
-    "flags", [("-O2",), pytest.param(SANITIZED, marks=pytest.mark.slow)], ids=["optimized", "sanitized"]
+    "flags",
+    [("-O2",), pytest.param(SANITIZED, marks=pytest.mark.slow)],
+    ids=["optimized", "sanitized"],
 )
 def test_lanes_are_ranges(cache: Path, flags: tuple[str, ...]) -> None:
     program = compile_program({"top.cpp": SOURCE}, flags=flags, cache=cache)
