@@ -17,10 +17,10 @@ DEMO_TRAIN := build/vit_digits_train
 DEMO_BUILD := build/vit_digits
 DEMO_CHECKPOINT := $(DEMO_TRAIN)/checkpoint.safetensors
 
-.PHONY: help setup demo test check lint bench
+.PHONY: help setup demo test check lint bench bench-published bench-page
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: $(STAMP)  ## make .venv with all that the other targets need
 
@@ -47,5 +47,11 @@ bench: $(STAMP)  ## the benchmarks, one after the other
 	@for file in benchmarks/[a-z]*.py; do \
 	    module=$${file%.py}; \
 	    echo "== $$module"; \
-	    python -m "$${module//\//.}"; \
+	    python -um "$${module//\//.}"; \
 	done
+
+bench-published: $(STAMP)  ## our designs beside published ones: a table and a picture
+	python -m benchmarks.published
+
+bench-page: $(STAMP)  ## put the results of the benchmarks into docs/performance.md
+	python -m benchmarks.support.page

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vitgen
-from vitgen.resources import boards_dir, templates_dir
+from vitgen.resources import boards_dir, published_file, templates_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +26,7 @@ def committed_files(folder: str) -> set[str]:
 def test_a_checkout_has_them_at_its_root():
     assert templates_dir() == ROOT / "templates"
     assert boards_dir() == ROOT / "boards"
+    assert published_file() == ROOT / "benchmarks" / "published.toml"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,8 @@ def test_the_wheel_carries_templates_boards_and_the_typing_marker(wheel):
         assert carried == committed_files(folder)
     assert "vitgen/_data/boards/zcu102/board.toml" in names
     assert [n for n in names if "/docs/" in n] == ["vitgen/_data/docs/ir.md"]
+    benchmarks = [name for name in names if "benchmarks" in name]
+    assert benchmarks == ["vitgen/_data/benchmarks/published.toml"]
     assert "vitgen/py.typed" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     tops = {name.split("/")[0] for name in names}

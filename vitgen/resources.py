@@ -1,7 +1,7 @@
-"""Where the files lie that are not Python: templates, board data and the specification of the IR.
+"""Where the files lie that are not Python: templates, boards, specification, published designs.
 
-The wheel carries ``templates/``, ``boards/`` and ``docs/ir.md`` of the repository as ``vitgen/_data``;
-a checkout (or an editable install of it) has them beside the package.
+The wheel carries them as ``vitgen/_data``; a checkout (or an editable install of it) has them beside
+the package.
 """
 
 from pathlib import Path
@@ -27,3 +27,8 @@ def boards_dir() -> Path:
 def specification() -> Path:
     """File that specifies the integer IR, ``docs/ir.md``."""
     return _data_dir("docs") / "ir.md"
+
+
+def published_file() -> Path:
+    """File of published accelerators, ``benchmarks/published.toml``."""
+    return _data_dir("benchmarks") / "published.toml"

@@ -7,7 +7,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from vitgen.report import charts, pareto, roofline
+from vitgen.report import charts, comparison_chart, pareto, roofline
+from vitgen.report.comparison import Row
 from vitgen.report.folding import by_bound, by_role, fold_items
 from vitgen.report.format import (
     ENERGY_NAMES,
@@ -52,6 +53,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     The same report gives the same bytes.
     """
     layers = report["layers"]
+    compared = [Row.from_json(row) for row in report["comparison"]]
     pictures = {
         "layers": charts.cycles_by_layer(layers),
         "roles": charts.shares(by_role(layers), "Cycles by kind of layer", "cycles"),
@@ -61,12 +63,17 @@ def render_html(report: Mapping[str, Any]) -> str:
         "resources": charts.resources(report),
         "roofline": roofline.render(report["roofline"]),
         "pareto": pareto.of_report(report),
+        "comparison": comparison_chart.render(
+            compared, clock_mhz=report["clock_mhz"], board=report["board"]
+        ),
     }
     return _environment().get_template(TEMPLATE).render(
         report=report,
         picture={name: Markup(svg) for name, svg in pictures.items()},
         roles_legend=charts.roles_legend(layers),
         items_legend=charts.items_legend(report),
+        compared=compared,
+        compared_legend=comparison_chart.legend(compared),
         items=fold_items(report["items"]),
         verdicts=_verdicts(report),
         resource_names=resource_names(report["resources"]),

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vitgen.report.published import Trust
+
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -364,6 +366,27 @@ class Roofline(Part):
     point: Point
 
 
+class ComparedFigure(Part):
+    """A figure of a compared design, how far it carries, and where a published one is from."""
+
+    value: Positive
+    trust: Trust
+    source: str
+    note: str
+
+
+class ComparedDesign(Part):
+    """A design beside others (:class:`vitgen.report.comparison.Row`)."""
+
+    name: str
+    model: str
+    bits: str
+    device: str
+    vitgen: str
+    ours: bool
+    figures: dict[str, ComparedFigure | None]
+
+
 class BoardFigure(Part):
     """A figure of the board file, how far it can be trusted, and where it comes from."""
 
@@ -408,6 +431,7 @@ class Report(Part):
     layers: list[Layer]
     engine: dict[str, Any]
     roofline: Roofline
+    comparison: list[ComparedDesign]
     board_figures: dict[str, BoardFigure]
     request: dict[str, Any]
 

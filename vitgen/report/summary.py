@@ -17,6 +17,7 @@ from vitgen.design.search import UTILISATION
 from vitgen.design.steps import LinearStep, Step, fuse
 from vitgen.errors import VitgenError
 from vitgen.ir import Graph
+from vitgen.report.comparison import beside
 from vitgen.report.layers import PROGRAM, layer_rows
 from vitgen.report.schema import Level, check
 
@@ -138,7 +139,7 @@ def compose(
     cycles = found.cycles if rtl is None else float(rtl)
     vendor = _synthesis(synthesis or {})
     road = Road.of(board, clock, engine.weight_ports)
-    report = {
+    report: dict[str, Any] = {
         "vitgen": __version__,
         "model": subject.model,
         "bits": subject.bits,
@@ -177,6 +178,7 @@ def compose(
         ),
         "engine": engine.to_json(),
         "roofline": _roofline(found, board, cycles),
+        "comparison": [],
         "board_figures": {
             key: {"value": board.value(key), "trust": p.trust, "source": p.source}
             for key, p in board.provenance.items()
@@ -184,6 +186,7 @@ def compose(
         },
         "request": dict(request),
     }
+    report["comparison"] = [row.to_json() for row in beside(report)]
     check(report)
     return report
 
