@@ -20,7 +20,7 @@ SHAPES: dict[str, tuple[Engine, int | None]] = {
     "1x2+1": (make_engine(1, 2, 1, act_bits=4), 2),
     "3x5+2": (make_engine(3, 5, 2, act_bits=6), 2),
     "2x14": (make_engine(2, 14, 0, act_bits=6), 1),
-    "1x16": (make_engine(1, 16, 0), 1),
+    "1x13": (make_engine(1, 13, 0), 1),
 }
 
 

@@ -4,7 +4,9 @@ import importlib.util
 
 import pytest
 
+from tests.rtl.simulation import make_engine
 from vitgen.design.cost_memory import bram18, uram
+from vitgen.emit.rtl import emit_array
 from vitgen.errors import VitgenError
 from vitgen.resources import templates_dir
 from vitgen.rtl import yosys
@@ -94,6 +96,15 @@ def test_banks_in_ultra_ram_take_what_the_estimate_says(cache):
     assert [counts.bram36 for counts in found] == [0] * len(shapes)
     assert [counts.uram for counts in found[:-1]] == [uram(*shape) for shape in shapes[:-1]]
     assert found[-1].uram == 3 < uram(*shapes[-1])
+
+
+@pytest.mark.parametrize(("act_bits", "step_bits", "luts", "ffs"), [(8, 5, 8, 12), (6, 6, 26, 26)])
+def test_a_cell_of_the_array_is_one_dsp_and_its_canaries(cache, act_bits, step_bits, luts, ffs):
+    """Operands, product and sum lie in the slice: the flip-flops beside it are the counters' alone."""
+    texts = emit_array(make_engine(2, 4, 0, act_bits=act_bits)).texts()
+    cell = "".join(texts[f"multiply_{name}.v"] for name in ("dsp", "lut", "mac"))
+    found = count(cell, "multiply_mac", {"STEP_BITS": step_bits}, cache)
+    assert found == Counts(dsp=1, lut=luts, ff=ffs)
 
 
 def test_equal_jobs_are_mapped_once_and_kept(cache, monkeypatch):
