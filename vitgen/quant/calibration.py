@@ -49,6 +49,9 @@ def row_layers(model: Vit) -> Iterator[tuple[Weighted, list[tuple[str, int]]]]:
     yield model.patch_embed.proj, [("embed", 1)]
     for index, block in enumerate(model.block_list()):
         name = f"blocks.{index}"
+        if block.selector is not None:
+            for part, layer in block.selector.linear_layers():
+                yield layer, [(f"{name}.selector.{part}", 1)]
         yield block.attn.qkv, [(f"{name}.attn.{part}", model.config.heads) for part in "qkv"]
         yield block.attn.proj, [(f"{name}.attn.proj", 1)]
         yield block.mlp.fc1, [(f"{name}.mlp.fc1", 1)]
@@ -100,7 +103,8 @@ def _search_clips(layer: Weighted) -> None:
         quantizer.clip[narrow] = best_clips(weight[narrow], limit=7)
 
 
-def _batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
+def image_batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
+    """Calibration images as the model takes them, few at a time; refuses those of another shape."""
     config = model.config
     expected = (config.channels, config.image, config.image)
     for given in [images] if isinstance(images, Tensor) else images:
@@ -109,7 +113,8 @@ def _batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
                 f"The calibration images have shape {tuple(given.shape)}.",
                 f"Model {config.name} takes (batch, {', '.join(map(str, expected))}).",
             )
-        yield from given.split(BATCH)
+        # One by one where tokens are pruned: those that went must not widen any range.
+        yield from given.split(1 if config.keep else BATCH)
 
 
 def _hand_over(observer: ShiftObserver, _module: nn.Module, _args: Any, out: Tensor) -> None:
@@ -150,7 +155,7 @@ def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = F
         seen = 0
         try:
             with frozen_weights(model), _values_beside_probabilities(model):
-                for batch in _batches(model, images):
+                for batch in image_batches(model, images):
                     model(batch)
                     seen += len(batch)
             if not seen:
