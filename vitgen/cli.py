@@ -67,6 +67,13 @@ Images = Annotated[
     int | None,
     typer.Option(help="Images to verify; default: every test digit, or one photograph; one for rtl."),
 ]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        help="Prune tokens before blocks: BLOCK:RATE,..., the share of the image's patches that goes on, "
+        "such as 3:0.70,6:0.39,9:0.21 (docs/heatvit.md)."
+    ),
+]
 
 
 def _print_json(value: Any) -> None:
@@ -104,6 +111,7 @@ def build(
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of synthetic weights.")] = 0,
+    keep: Keep = None,
     as_json: Json = False,
 ) -> None:
     """Build an accelerator: HLS C++, weights, program, and evidence.
@@ -116,7 +124,7 @@ def build(
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
         board=board, clock_mhz=clock_mhz, checkpoint=checkpoint, calibrate=calibrate,
-        config=config, seed=seed,
+        config=config, seed=seed, keep=keep,
     )  # fmt: skip
     directory = out or Path("build") / request.name
     report = run(request, directory, verify=verify, images=images, console=console)
@@ -290,6 +298,7 @@ def estimate(
     board: Board = "zcu102",
     clock_mhz: Clock = None,
     config: Config = None,
+    keep: Keep = None,
     as_json: Json = False,
 ) -> None:
     """Estimate frames per second and resources; write nothing."""
@@ -299,7 +308,7 @@ def estimate(
 
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
-        board=board, clock_mhz=clock_mhz, config=config,
+        board=board, clock_mhz=clock_mhz, config=config, keep=keep,
     )  # fmt: skip
     result = run(request, console=console)
     if as_json:

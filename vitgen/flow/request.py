@@ -14,7 +14,9 @@ from vitgen import __version__, boards
 from vitgen.data import ImageFolder
 from vitgen.design.engine import MULTIPLIERS_PER_DSP
 from vitgen.errors import VitgenError
+from vitgen.models.config import VitConfig
 from vitgen.models.config import config as model_config
+from vitgen.models.keep import parse_keep
 from vitgen.quant.config import QuantConfig
 
 SCHEMES = ("fixed", "pot", "mixed")
@@ -43,6 +45,7 @@ class BuildRequest:
     config : TOML file of per-layer settings (``docs/configuration.md``); ``scheme`` and
         ``pot_ratio`` of this request win over the file's.
     seed : of synthetic weights, 0 to 2**32 - 1.
+    keep : keep rates of token selectors, ``3:0.70,6:0.39,9:0.21``; None takes the model's own.
 
     Raises
     ------
@@ -60,12 +63,13 @@ class BuildRequest:
     calibrate: Path | None = None
     config: Path | None = None
     seed: int = 0
+    keep: str | None = None
 
     def __post_init__(self) -> None:
         if self.scheme is not None:
             _choice("scheme", self.scheme, SCHEMES)
         _choice("array", self.array, tuple(MULTIPLIERS_PER_DSP))
-        model_config(self.model)
+        self.architecture()
         board = boards.load(self.board)
         if self.pot_ratio is not None and not 0.0 <= self.pot_ratio <= 1.0:
             raise VitgenError(f"--pot-ratio is {self.pot_ratio}.", "Give a share from 0 to 1.")
@@ -85,6 +89,13 @@ class BuildRequest:
     def name(self) -> str:
         """Name of the model, also where it comes from a config file."""
         return model_config(self.model).name
+
+    def architecture(self) -> VitConfig:
+        """The model asked for, with its token selectors."""
+        config = model_config(self.model)
+        if self.keep is None:
+            return config
+        return dataclasses.replace(config, keep=parse_keep(self.keep))
 
     def quant(self) -> QuantConfig:
         """The quantization asked for, per-layer settings included."""

@@ -28,6 +28,17 @@ def rows_of(layer: torch.nn.Linear | torch.nn.Conv2d, bias: bool = True) -> Rows
     return _rows(row_quantizer(layer), layer.weight, layer.bias if bias else None)
 
 
+def head_means(heads: int, size: int) -> Rows:
+    """The rows of a layer that takes the mean of every head's features: ones, scaled."""
+    return Rows(
+        np.eye(heads, dtype=np.int8).repeat(size, axis=1),
+        np.full(heads, 1.0 / size),
+        np.full(heads, FIXED, dtype=np.uint8),
+        np.full(heads, 8, dtype=np.uint8),
+        np.zeros(heads),
+    )
+
+
 def folded_rows(conv: torch.nn.Conv2d, norm: torch.nn.BatchNorm2d) -> Rows:
     """Quantized rows of a convolution and the BatchNorm behind it."""
     return _rows(row_quantizer(conv), *fold(conv, norm))
@@ -68,13 +79,14 @@ def linear_op(
     tokens: int | None = None,
     divisor: float = 1.0,
     relu: bool = False,
+    heads: int = 1,
 ) -> Linear:
     """A linear layer from ``x`` to a tensor of this scale.
 
     Parameters
     ----------
     scale : real value of 1 in the output.
-    tokens, relu : as :class:`vitgen.ir.Linear` has them.
+    tokens, relu, heads : as :class:`vitgen.ir.Linear` has them.
     divisor : of what the layer computes, its bias included; it goes into the multipliers.
 
     Raises
@@ -103,6 +115,7 @@ def linear_op(
         shift=shift,
         tokens=tokens,
         relu=relu,
+        heads=heads,
     )
 
 

@@ -82,6 +82,7 @@ class Selector(nn.Module):
 
     Attributes
     ----------
+    local : site of a token's own features and of their mean, which have one scale.
     threshold : scalar; in evaluation mode tokens of this score and above are kept.
     """
 
@@ -96,9 +97,10 @@ class Selector(nn.Module):
         self.norm_out = layers.act(f"{name}.norm")
         self.mlp1 = layers.linear(self.norm_out, config.head_dim, local)
         self.mlp1_out = layers.point()
-        self.mlp1_gelu_out = layers.act(f"{name}.mlp1_gelu")
-        self.pool_out = Shared(self.mlp1_gelu_out)
-        self.mlp2a = layers.linear(self.mlp1_gelu_out, 2 * local, local)
+        self.local = layers.act(f"{name}.mlp1_gelu")
+        self.mlp1_gelu_out = Shared(self.local)
+        self.pool_out = Shared(self.local)
+        self.mlp2a = layers.linear(self.local, 2 * local, local)
         self.mlp2a_out = layers.point()
         self.mlp2a_gelu_out = layers.act(f"{name}.mlp2a_gelu")
         self.mlp2b = layers.linear(self.mlp2a_gelu_out, local, fused)
