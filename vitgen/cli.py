@@ -374,6 +374,13 @@ def train(
     config: Config = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    keep: Keep = None,
+    latency: Annotated[
+        float | None,
+        typer.Option(
+            help="Find where to prune for this share of the unpruned network's modelled cycles, 0 to 1."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL_train.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -386,7 +393,7 @@ def train(
 
     result = run(
         model, bits, scheme=scheme, pot_ratio=_ratio(pot_ratio), settings=config, epochs=epochs,
-        seed=seed, out=out or Path("build") / f"{model_config(model).name}_train", console=console,
+        seed=seed, keep=keep, target=latency, out=out or Path("build") / f"{model_config(model).name}_train", console=console,
     )  # fmt: skip
     if as_json:
         _print_json(result)
@@ -395,6 +402,10 @@ def train(
         f"top-1: float {100 * result['accuracy_float']:.2f} %, quantized "
         f"{100 * result['accuracy_quant']:.2f} % after {result['epochs']} epochs"
     )
+    if "keep" in result:
+        rates = ", ".join(f"{100 * rate:.1f} %" for rate in result["rates"])
+        typer.echo(f"keep rates: {result['keep']}; kept of held-out patches: {rates}")
+        typer.echo(f"modelled cycles: {100 * result['cycles']:.1f} % of the unpruned network's")
     typer.echo(f"checkpoint: {result['checkpoint']}")
 
 

@@ -122,13 +122,13 @@ def test_a_mask_is_removal(shape):
 @pytest.mark.parametrize("label", ["8/8", "4/6"])
 def test_a_mask_is_removal_in_a_quantized_model(label):
     model = pruned(DIGITS, label, scheme="fixed", delta1=0.5, delta2=0.5)
+    for selector in model.selectors():
+        selector.threshold.add_(2.0**-9)  # not at a score: sums in another order move some by a step
     batch = images(DIGITS)
-    together, chosen = model.run(batch)
-    alone = torch.cat([model(image[None]) for image in batch])
-    # Sums in another order can move a value that lies between two codes.
-    assert float((alone - together).detach().abs().max()) < 0.02 * float(
-        together.detach().abs().max()
-    )
+    with torch.no_grad():
+        together, chosen = model.run(batch)
+        alone = torch.cat([model(image[None]) for image in batch])
+    assert float((alone - together).abs().max()) < 0.02 * float(together.abs().max())
     assert all(0 < float(one.kept().mean()) < 16 for one in chosen)
 
 

@@ -314,6 +314,11 @@ _KNOWN = {
         "vit_digits", image=8, patch=2, embed_dim=64, depth=4, heads=4, channels=1, classes=10,
         mlp_ratio=2.0, mean=(0.5,), std=(0.5,),
     ),
+    # The same digits at random places of a noisy canvas, where most patches are of no use.
+    "vit_canvas": VitConfig(
+        "vit_canvas", image=24, patch=4, embed_dim=48, depth=4, heads=4, channels=1, classes=10,
+        mlp_ratio=2.0, mean=(0.5,), std=(0.5,), stem=(StemConv(16, 3, 2), StemConv(32, 3)),
+    ),
     "deit_t": _deit("deit_t", 192, 3),
     "deit_s": _deit("deit_s", 384, 6),
     "deit_b": _deit("deit_b", 768, 12),

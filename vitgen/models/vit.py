@@ -158,6 +158,13 @@ class Vit(nn.Module):
         """The token selectors, in order."""
         return [block.selector for block in self.block_list() if block.selector is not None]
 
+    def embed(self, images: Tensor) -> Stream:
+        """Normalised images ``(B, C, H, W)`` to the tokens that the first block reads."""
+        x = nn.functional.pad(self.patch_embed(images), (0, 0, 1, 0))
+        return Stream(
+            self.embed_add_out(self.embed_out(x) + self.embedding(self.position_constant()))
+        )
+
     def run(
         self, images: Tensor, noise: Generator | None = None
     ) -> tuple[Tensor, list[Selection]]:
@@ -167,9 +174,7 @@ class Vit(nn.Module):
         ----------
         noise : of the selectors' decisions in training; None takes torch's own.
         """
-        x = nn.functional.pad(self.patch_embed(images), (0, 0, 1, 0))
-        x = self.embed_add_out(self.embed_out(x) + self.embedding(self.position_constant()))
-        stream, chosen = Stream(x), []
+        stream, chosen = self.embed(images), []
         for block in self.block_list():
             if block.selector is not None:
                 stream, selection = block.selector(stream, noise)

@@ -103,8 +103,10 @@ def _search_clips(layer: Weighted) -> None:
         quantizer.clip[narrow] = best_clips(weight[narrow], limit=7)
 
 
-def image_batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
-    """Calibration images as the model takes them, few at a time; refuses those of another shape."""
+def image_batches(
+    model: Vit, images: Tensor | Iterable[Tensor], size: int = BATCH
+) -> Iterator[Tensor]:
+    """Calibration images as the model takes them, ``size`` at a time; refuses those of another shape."""
     config = model.config
     expected = (config.channels, config.image, config.image)
     for given in [images] if isinstance(images, Tensor) else images:
@@ -113,8 +115,7 @@ def image_batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Ten
                 f"The calibration images have shape {tuple(given.shape)}.",
                 f"Model {config.name} takes (batch, {', '.join(map(str, expected))}).",
             )
-        # One by one where tokens are pruned: those that went must not widen any range.
-        yield from given.split(1 if config.keep else BATCH)
+        yield from given.split(size)
 
 
 def _hand_over(observer: ShiftObserver, _module: nn.Module, _args: Any, out: Tensor) -> None:
@@ -155,7 +156,8 @@ def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = F
         seen = 0
         try:
             with frozen_weights(model), _values_beside_probabilities(model):
-                for batch in image_batches(model, images):
+                # One by one where tokens are pruned: those that went must not widen any range.
+                for batch in image_batches(model, images, 1 if model.config.keep else BATCH):
                     model(batch)
                     seen += len(batch)
             if not seen:
