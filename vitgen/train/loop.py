@@ -149,8 +149,9 @@ class Trainer:
         self.config, self.quantization, self.recipe, self.seed = config, quantization, recipe, seed
         self.out = Path(out)
         self.side = config.image
-        parts = digits() if self.side == DIGIT_SIDE else canvases()
-        self.train_part, self.held_out = (_tensors(part) for part in parts)
+        # Digits for canvases are kept as they are, and placed anew every time they are seen.
+        self.train_part = _tensors(digits()[0])
+        self.held_out = _tensors((digits() if self.side == DIGIT_SIDE else canvases())[1])
         self.settings = settings_of(config, quantization, recipe, seed)
 
     def run(self, progress: Progress = lambda _: None) -> TrainResult:
@@ -238,10 +239,8 @@ class Trainer:
 
     def _some_images(self) -> Tensor:
         """Training images that scales and thresholds are set by, normalised."""
-        images = self.train_part[0][:CALIBRATION_IMAGES]
-        if self.side != DIGIT_SIDE:
-            images = torch.from_numpy(place(images.numpy(), np.random.default_rng(self.seed)))
-        return normalise(images, self.config)
+        part = digits()[0] if self.side == DIGIT_SIDE else canvases()[0]
+        return normalise(_tensors(part)[0][:CALIBRATION_IMAGES], self.config)
 
     def _evaluate(self, model: Vit) -> Evaluation:
         """The model on the held-out images."""
