@@ -48,6 +48,7 @@ def test_an_epoch_in_a_line():
     )
 
 
+@pytest.mark.slow
 def test_training_with_rates(tmp_path):
     found = train(
         "vit_digits", "8/8", epochs=2, keep="3:0.4", out=tmp_path, console=Console(quiet=True)

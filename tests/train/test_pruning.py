@@ -35,6 +35,14 @@ def digest(path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_calibration_images():
+    """They pass one by one, which takes longer than these trainings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vitgen.train.loop.CALIBRATION_IMAGES", 64)
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An uninterrupted run and what it told."""
@@ -63,12 +71,16 @@ def test_phases_are_told_epoch_by_epoch(whole):
 
 def test_the_asked_rates_are_kept(whole):
     for epoch in whole[1]:
-        assert epoch.rates == pytest.approx([rate for _, rate in epoch.keep], abs=0.06)
+        assert epoch.rates == pytest.approx([rate for _, rate in epoch.keep], abs=0.1)
 
 
 @pytest.mark.parametrize(
     "stops",
-    [[("stage", 1)], [("joint", 1)], [("float", 1), ("stage", 2), ("joint", 2), ("quant", 1)]],
+    [
+        pytest.param([("stage", 1)], marks=pytest.mark.slow),
+        pytest.param([("joint", 1)], marks=pytest.mark.slow),
+        [("float", 1), ("stage", 2), ("joint", 2), ("quant", 1)],
+    ],
 )
 def test_a_killed_run_ends_as_an_uninterrupted_one(whole, tmp_path, stops):
     for stop in stops:
@@ -101,6 +113,7 @@ def test_the_checkpoint_is_the_network_that_was_told_of(whole):
     assert (integer == chosen).mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_a_target_finds_blocks_and_rates(tmp_path):
     free = replace(SMALL, keep=())
     asked = Pruning(mac_table(free), 0.75, budget=1.0)
