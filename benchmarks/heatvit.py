@@ -1,9 +1,9 @@
 """Token selectors against pruning at random, by a static mask and by attention, at equal tokens.
 
-Run from the root of the repository: ``python -m benchmarks.heatvit [--seeds N] [--json FILE]``. A small
+Run from the root of the repository: ``python -m benchmarks.heatvit [--long] [--first N] [--seeds N] [--json FILE]``. A small
 network learns digits on noisy canvases; from the same weights every rule is fine-tuned for as many
 epochs with the same loss, and the unpruned network too. Accuracies are of float networks on the 599
-held-out canvases. About ten minutes of one core for each seed.
+held-out canvases. About three minutes of one idle core for each seed, six with ``--long``.
 """
 
 import argparse
@@ -27,14 +27,13 @@ from vitgen.quant import QuantConfig
 from vitgen.train.latency import mac_table
 from vitgen.train.loop import Epoch, Evaluation, Trainer
 from vitgen.train.pruned import PrunedTrainer
-from vitgen.train.recipe import CANVAS
+from vitgen.train.recipe import CANVAS, Recipe
 from vitgen.train.schedule import Given, Pruning
 
 KEEP = "1:0.5,2:0.3,3:0.2"
 """Half of the tokens, in the mean over the four blocks."""
 
-RECIPE = replace(CANVAS, float_epochs=30, stage_epochs=2, joint_epochs=5)
-FINE_TUNING = 3 * RECIPE.stage_epochs + RECIPE.joint_epochs
+SHORT = replace(CANVAS, float_epochs=30, stage_epochs=2, joint_epochs=5)
 
 Scores = Callable[[Selector, Stream, Tensor], Tensor]
 """Scores ``(B, N)`` from a selector, its stream, and the attention of the block before
@@ -115,8 +114,10 @@ def _mean_attention(model: Vit, images: Tensor) -> Tensor:
     return attention_scores(model.selectors(), None, seen[0]).mean(dim=0)  # type: ignore[arg-type]
 
 
-def measure(seed: int, tell: Callable[[str, Epoch], None]) -> dict[str, float]:
+def measure(seed: int, recipe: Recipe, tell: Callable[[str, Epoch], None]) -> dict[str, float]:
     """Accuracies by rule, and the tokens that the selectors kept."""
+    # What has no stages is fine-tuned in one go, for as many epochs.
+    joint = replace(recipe, joint_epochs=3 * recipe.stage_epochs + recipe.joint_epochs)
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     config = replace(models.config("vit_canvas"), keep=KEEP)
@@ -131,7 +132,7 @@ def measure(seed: int, tell: Callable[[str, Epoch], None]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as place:
 
         def trainer(kind: type[PrunedTrainer], name: str) -> PrunedTrainer:
-            made = kind(config, quantization, RECIPE, seed, Path(place), Pruning(mac_table(config)))
+            made = kind(config, quantization, recipe, seed, Path(place), Pruning(mac_table(config)))
             made._tell = partial(note, name)
             return made
 
@@ -144,7 +145,7 @@ def measure(seed: int, tell: Callable[[str, Epoch], None]) -> dict[str, float]:
         longer = models.create(replace(config, keep=()), None, seed)
         longer.load_state_dict(before["float"])
         plain = trainer(PrunedTrainer, "unpruned")
-        plain.recipe = replace(RECIPE, joint_epochs=FINE_TUNING)
+        plain.recipe = joint
         found["unpruned"] = plain._phase("joint", longer, {}, before).accuracy
 
         selectors = trainer(PrunedTrainer, "selectors")
@@ -159,7 +160,7 @@ def measure(seed: int, tell: Callable[[str, Epoch], None]) -> dict[str, float]:
         for name, rule in rules.items():
             other = trainer(RuleTrainer, name)
             assert isinstance(other, RuleTrainer)
-            other.recipe, other.rule = replace(RECIPE, joint_epochs=FINE_TUNING), rule
+            other.recipe, other.rule = joint, rule
             other._prune(unpruned, before, {})
             found[name] = told[-1].accuracy
     return found
@@ -169,6 +170,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--long", action="store_true", help="the recipe of `vitgen train`")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = []
@@ -177,8 +180,9 @@ def main() -> None:
         print(f"\r{name:10} {epoch.phase} {epoch.number}/{epoch.total} loss {epoch.loss:.3f} "
               f"top-1 {100 * epoch.accuracy:.1f} %", end="", flush=True)  # fmt: skip
 
-    for seed in range(arguments.seeds):
-        rows.append(measure(seed, tell))
+    recipe = CANVAS if arguments.long else SHORT
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
+        rows.append(measure(seed, recipe, tell))
         print("\r", {name: round(100 * value, 2) for name, value in rows[-1].items()})
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(rows, indent=1))

@@ -32,14 +32,16 @@ def test_array_is_what_its_cells_take():
     found = bill(engine(pot_rows=16))
     array = item(found, "array.dsp_rows")
     assert array.dsp == 30 * 66 == 1980
-    # DeiT-T: k up to 768 makes carries of 10 bits, two a cell, beside its 17 LUTs and 6 registers, and
-    # sums of powers of two (64 * 128 * 768 = 6 * 2^20) of 24 bits.
-    assert array.lut == 1980 * (17 + 2 * 10)
-    assert array.ff == 1980 * (6 + 2 * 10)
-    assert item(found, "array.pot_rows").lut == 16 * 66 * (15 + 1.5 * 24)
-    # Two chains of 15 drain 33 lanes of 48 bits and two carries: 2,244 bits in RAM32M16.
+    # Chains of 15 are read within 16 beats, which takes counters of 5 bits: a LUT for the signs of
+    # products, one for lowest bits of sums, and 1 + 2 a canary.
+    assert array.lut == 1980 * (1 + 1 + 2 * 3)
+    # DeiT-T: k up to 768 makes carries of 10 bits, and sums of powers of two (64 * 128 * 768 = 6 * 2^20)
+    # of 24 bits; 16 rows, read once in 33 beats, keep 14 and 6 of these.
+    assert item(found, "array.pot_rows").lut == 16 * 66 * (12 + 20)
+    # Two chains of 15 drain 33 lanes of 48 bits and two carries; the latter stand in the counters' RAM too.
     chains = item(found, "array.chains")
-    assert (chains.count, chains.lut) == (2 * 2, 4 * 8 * -(-2244 // 14))
+    rams = 8 * (-(-48 * 33 // 14) + 2 * -(-20 * 33 // 14))
+    assert (chains.count, chains.lut) == (2 * 2, 4 * rams)
     assert item(found, "requant").dsp == 66
 
 

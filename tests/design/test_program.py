@@ -106,7 +106,8 @@ def test_no_completion_stream_can_fill(kind):
         if opcode == 2:
             commands = [Source.RESIDUAL if fields["load_target"] else Source.ACT_WRITE]
         elif opcode == 3:
-            commands = [Source.RESIDUAL, Source.ACT_WRITE]
+            alone = not fields["by_slot"]
+            commands = [Source.ACT_WRITE, *([Source.RESIDUAL] if alone else [])]
         elif opcode == 4:
             writer = [
                 Source.ACT_WRITE, Source.KEY_WRITE, Source.VALUE_WRITE, Source.ACT_WRITE,
@@ -134,3 +135,54 @@ def test_a_program_in_memory_is_read_back():
         assert got.op == f"number {index}" and got.encode() == want.encode()
         assert {n: v for n, v in got.fields.items() if v} == {n: v for n, v in want.fields.items() if v}
         assert {s: n for s, n in got.waits.items() if n} == {s: n for s, n in want.waits.items() if n}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", [kind for kind in GRAPHS if "stem" not in kind])
+def test_layernorms_between_products_run_slot_by_slot(kind, shape):
+    """Every LayerNorm but the one of the class token alone; nothing that it writes is still read."""
+    graph = tiny_vit_graph(np.random.default_rng(5), **kind | {"depth": 2})
+    engine = engine_of(graph, shape)
+    program = build_program(graph, engine)
+    fields = [decode(i.encode()) for i in program.instructions]
+    norms = [index for index, f in enumerate(fields) if f["opcode"] == 3]
+    chained = [index for index in norms if fields[index]["by_slot"]]
+    tokens = kind["tokens"]
+    assert len(chained) == 4 + (tokens == 1) and len(norms) == 5
+    for index in chained:
+        adds, norm, reads = fields[index - 1 : index + 2]
+        assert (adds["opcode"], adds["route"], reads["opcode"], reads["by_slot"]) == (4, 5, 4, 1)
+        assert adds["tokens_register"] == norm["tokens_register"] == reads["tokens_register"]
+        assert (adds["dest_base"], adds["dest_stride"]) == (norm["act_base"], norm["k"])
+        slots = engine.slots(tokens)
+        read, written, taken = (
+            set(range(f[base], f[base] + f["k"] * slots))
+            for f, base in ((adds, "act_base"), (norm, "dest_base"), (reads, "act_base"))
+        )
+        assert not read & written and written == taken
+        # The rows of the last tile that are kept, from the records in memory.
+        rows = adds["fixed_rows"] + adds["pot_rows"]
+        first = adds["param_address"] + (adds["row_tiles"] - 1) * rows
+        kept = [program.params[16 * (first + row) + 8] >> 2 & 1 for row in range(rows)]
+        assert adds["post_mult"] == sum(kept) > 0
+    taking = {index + 1 for index in chained}
+    for index, f in enumerate(fields):
+        assert f["by_slot"] == (index in chained or index in taking)
+
+
+def test_who_reads_a_layernorm_later_waits_for_it():
+    graph = tiny_vit_graph(np.random.default_rng(5), **GRAPHS[0])
+    program = build_program(graph, engine_of(graph, SHAPES[0]))
+    written, checked = 0, 0
+    last: dict[int, int] = {}
+    for index, instruction in enumerate(program.instructions):
+        f = decode(instruction.encode())
+        if f["opcode"] == 4 and f["act_source"] == 0 and not f["by_slot"] and f["act_base"] in last:
+            assert instruction.waits[Source.ACT_WRITE] >= last[f["act_base"]], index
+            checked += 1
+        if Source.ACT_WRITE in instruction.reports:
+            written += 1
+            last.pop(f["dest_base"], None)
+            if f["opcode"] == 3 and f["by_slot"]:
+                last[f["dest_base"]] = written
+    assert checked >= 4

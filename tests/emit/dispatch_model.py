@@ -9,8 +9,7 @@ from collections import defaultdict
 from vitgen.design.engine import Engine
 from vitgen.design.isa import ActSource, LoadTarget, Opcode, Route, RowSource, Source
 
-GEMM, CONSTANT, NORM = range(3)
-LOAD, ADD, SEND = range(3)
+SETTLE, SLOT_SETTLE = 16, 4
 FROM_REQUANT, FROM_GELU, FROM_NORM, FROM_LOAD = range(4)
 STOP = "stop"
 
@@ -52,10 +51,15 @@ class Dispatch:
         _, slots, _ = self.registers[f["tokens_register"]]
         if opcode is Opcode.NORM:
             self.send("param_request", f["param_address"], f["k"])
-            self.send("param_command", NORM, 1, slots, f["k"], f["dest_base"], f["dest_stride"], 0, 0)
+            self.send("record_command", 1, f["k"])
+            self.send("norm_param_command", slots, f["k"], f["dest_base"], f["dest_stride"])
             for process in ("norm_sum", "norm_root", "norm_scale"):
                 self.send(f"{process}_command", f["k"], slots, f["epsilon"], f["shift"], f["bits"])
-            self.send("act_write_command", FROM_NORM, slots * f["k"])
+            if f["by_slot"]:
+                words = slots * (f["k"] + SLOT_SETTLE)
+                self.send("act_write_command", FROM_NORM, words, f["k"])
+            else:
+                self.send("act_write_command", FROM_NORM, slots * f["k"], 0)
             return
         keys, _, _ = self.registers[f["keys_register"]]
         k, row_tiles, limit = self.extent(f)
@@ -70,8 +74,9 @@ class Dispatch:
         self.send("select_command", f["row_source"], row_tiles * slots * k)
         if not f["constant_params"]:
             self.send("param_request", f["param_address"], row_tiles * rows)
+            self.send("record_command", 0, row_tiles * rows)
         self.send(
-            "param_command", CONSTANT if f["constant_params"] else GEMM, row_tiles, slots, rows,
+            "param_command", f["constant_params"], row_tiles, slots, rows,
             f["dest_base"], f["dest_stride"], f["mult"], limit,
         )  # fmt: skip
         self.send("array_command", row_tiles * slots, k, f["wide"], f["fixed_rows"], f["pot_rows"])
@@ -90,12 +95,12 @@ class Dispatch:
     def follow(self, route, f, slots, keys, kept):
         post = (f["post_fraction"], f["post_delta"], f["post_mult"], f["post_shift"], f["post_bits"])
         if route is Route.ACT:
-            self.send("act_write_command", FROM_REQUANT, kept)
+            self.send("act_write_command", FROM_REQUANT, kept, 0)
         elif route in (Route.KEY, Route.VALUE):
             self.send(f"{route.name.lower()}_write_command", kept)
         elif route is Route.GELU:
             self.send("gelu_command", kept, *post)
-            self.send("act_write_command", FROM_GELU, kept)
+            self.send("act_write_command", FROM_GELU, kept, 0)
         elif route is Route.SOFTMAX:
             for process in ("max", "exp", "recip", "scale"):
                 # The command's shift has three bits.
@@ -103,7 +108,13 @@ class Dispatch:
                 self.send(f"softmax_{process}_command", *fields)
             self.send("prob_write_command", f["dest_base"], f["dest_stride"], slots, keys)
         elif route is Route.RESIDUAL:
-            self.send("residual_command", ADD, kept, 0, 0, 0, 0)
+            last = f["post_mult"] % 2048
+            sent = slots * (SETTLE + f["dest_stride"]) if last else 0
+            self.send(
+                "residual_command", 0, kept + sent, (kept - slots * last) % (1 << 24), last,
+                f["dest_base"],
+                f["dest_stride"], f["dest_stride"],
+            )  # fmt: skip
         else:
             self.send("store_command", kept)
             self.send("output_request", f["dest_base"], -(-kept // 8))
@@ -114,19 +125,20 @@ class Dispatch:
             return
         _, slots, _ = self.registers[f["tokens_register"]]
         if opcode is Opcode.NORM:
-            self.send(
-                "residual_command", SEND, slots * f["k"], f["act_base"], f["act_stride"], slots,
-                f["k"],
-            )  # fmt: skip
+            if not f["by_slot"]:
+                self.send(
+                    "residual_command", 0, slots * (SETTLE + f["k"]), 0, 0, f["act_base"],
+                    f["act_stride"], f["k"],
+                )  # fmt: skip
         elif opcode is Opcode.LOAD:
             e = self.engine
             act = f["load_target"] == LoadTarget.ACT
             beats = slots * e.groups * f["k"] * (e.act_load_beats if act else e.post_load_beats)
             self.send("image_request" if act else "constant_request", f["param_address"], beats)
             if act:
-                self.send("act_write_command", FROM_LOAD, slots * f["k"])
+                self.send("act_write_command", FROM_LOAD, slots * f["k"], 0)
             else:
-                self.send("residual_command", LOAD, slots * f["k"], 0, 0, 0, 0)
+                self.send("residual_command", 1, slots * f["k"], slots * f["k"], 0, 0, 0, 0)
             self.send(
                 "load_command", f["load_target"], slots, f["k"], f["dest_base"], f["dest_stride"]
             )
@@ -143,5 +155,5 @@ class Dispatch:
             self.send("turn_command", *operand, f["fixed_rows"], keys)
         self.send(
             "feed_command", ActSource(f["act_source"]), f["act_base"], f["act_stride"], k,
-            row_tiles, slots, f["token_outer"], f["act_run"], f["act_jump"],
+            row_tiles, slots, f["token_outer"], f["act_run"], f["act_jump"], f["by_slot"],
         )  # fmt: skip

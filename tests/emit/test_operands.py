@@ -191,7 +191,13 @@ def test_params(operands):
                 (gemm if mode == GEMM else norm).extend(
                     zip(bias, factor, where, keep, gate, strict=True)
                 )
-    output = operands.run([PARAMS, len(commands)], commands, words_in(beats, 128))
+    splits = [(int(m == NORM), t * c) for m, t, _, c, *_ in commands if m != CONSTANT]
+    of_products = [(int(m == CONSTANT), *rest) for m, *rest in commands if m != NORM]
+    of_norms = [(s, c, base, stride) for m, _, s, c, base, stride, *_ in commands if m == NORM]
+    output = operands.run(
+        [PARAMS, len(splits)], splits, [len(of_products)], of_products, [len(of_norms)], of_norms,
+        words_in(beats, 128),
+    )  # fmt: skip
     for expected in (gemm, norm):
         for _ in range(e.groups):
             np.testing.assert_array_equal(output.stream(5), np.array(expected))
@@ -263,7 +269,10 @@ def test_feed_reads_in_either_order(operands):
             at = base + slot * stride
             words = [at + i + (i // run * (jump - 1) if run else 0) for i in range(k)]
             expected.append(banks[source][words])
-    output = operands.run([FEED], *banks, [len(commands)], commands)
+    # Every other one waits for its slots, each of which is reported once.
+    waiting = [(*command, index % 2) for index, command in enumerate(commands)]
+    reports = sum(command[5] for command in commands[1::2])
+    output = operands.run([FEED], *banks, [len(waiting)], waiting, [reports])
     np.testing.assert_array_equal(output.stream(e.group_lanes), np.concatenate(expected))
     assert words_out(output, 1) == [1] * len(commands)
     output.finish()

@@ -9,7 +9,7 @@ from tests.support.cpp import Driver
 Int = NDArray[np.int64]
 
 RESIDUAL, ACT_WRITE, BANK_WRITE, PROB_WRITE = 6, 7, 8, 9
-LOAD, ADD, SEND = 0, 1, 2
+SETTLE, SLOT_SETTLE = 16, 4
 
 
 def tagged(rng: np.random.Generator, addresses: Int, lanes: int, limit: int) -> Int:
@@ -19,7 +19,8 @@ def tagged(rng: np.random.Generator, addresses: Int, lanes: int, limit: int) -> 
 
 
 def test_residual(units: Driver) -> None:
-    """Load, add twice (out of order, saturating), send twice, and again."""
+    """Load, add twice (out of order, saturating), send slots that nothing is added to and slots whose
+    last words are added before each, and again."""
     rng, engine = np.random.default_rng(1), units.engine
     lanes, depth = engine.group_lanes, engine.residual_depth
     bank = np.zeros((depth, lanes), dtype=np.int64)
@@ -29,16 +30,29 @@ def test_residual(units: Driver) -> None:
     for _ in range(3):
         words = tagged(rng, rng.permutation(depth)[:90], lanes, 32767)
         bank[words[:, 0]] = words[:, 1:]
-        values += [np.array([LOAD, len(words), 0, 0, 0, 0]), words]
+        values += [np.array([1, len(words), len(words), 0, 0, 0, 0, len(words)]), words]
         for limit in (300, 32767):
             words = tagged(rng, rng.permutation(depth), lanes, limit)
             bank[words[:, 0]] = np.clip(bank[words[:, 0]] + words[:, 1:], -32767, 32767)
-            values += [np.array([ADD, len(words), 0, 0, 0, 0]), words]
-        for base, stride, slots, features in ((0, 40, 5, 40), (11, 50, 3, 30), (199, 1, 1, 1)):
-            values.append(np.array([SEND, slots * features, base, stride, slots, features]))
-            places = base + stride * np.arange(slots)[:, None] + np.arange(features)
-            sent.append(bank[places.ravel()])
-        commands += 6
+            values += [np.array([0, len(words), len(words), 0, 0, 0, 0, len(words)]), words]
+        for base, stride, slots, features, head, rows in (
+            (0, 40, 5, 40, 0, 0), (11, 50, 3, 30, 0, 0), (199, 1, 1, 1, 0, 0),
+            (0, 40, 5, 40, 70, 7), (3, 60, 3, 60, 0, 60), (11, 50, 3, 30, 1, 1),
+        ):  # fmt: skip
+            before = tagged(rng, rng.permutation(depth)[:head], lanes, 900)
+            bank[before[:, 0]] = np.clip(bank[before[:, 0]] + before[:, 1:], -32767, 32767)
+            incoming = [before]
+            for slot in range(slots):
+                first = base + slot * stride
+                words = tagged(rng, first + rng.permutation(features)[:rows], lanes, 900)
+                bank[words[:, 0]] = np.clip(bank[words[:, 0]] + words[:, 1:], -32767, 32767)
+                incoming.append(words)
+                sent.append(bank[first : first + features].copy())
+            beats = head + slots * (rows + SETTLE + features)
+            taken = head + slots * rows
+            values.append(np.array([0, beats, head, rows, base, stride, features, taken]))
+            values += incoming
+        commands += 9
     output = units.run(RESIDUAL, commands, *values)
     np.testing.assert_array_equal(output.take(depth, lanes), bank)
     np.testing.assert_array_equal(output.stream(lanes), np.concatenate(sent))
@@ -47,19 +61,25 @@ def test_residual(units: Driver) -> None:
 
 
 def test_act_write(units: Driver) -> None:
-    """Every source in turn; a later word at an address wins."""
+    """Every source in turn; a later word at an address wins. Slots are reported where asked for."""
     rng, engine = np.random.default_rng(2), units.engine
     lanes, limit = engine.group_lanes, (1 << (engine.act_bits - 1)) - 1
     bank = np.zeros((engine.act_depth, lanes), dtype=np.int64)
     values: list[Int] = []
-    for source in (0, 1, 2, 3, 0, 3):
-        words = tagged(rng, rng.integers(0, engine.act_depth, 1 + 9 * source), lanes, limit)
+    reports = 0
+    for source, features in ((0, 0), (1, 0), (2, 0), (3, 0), (2, 7), (0, 0), (2, 1), (3, 0)):
+        slots = 5 if features else 0
+        size = features * slots or 1 + 9 * source
+        words = tagged(rng, rng.integers(0, engine.act_depth, size), lanes, limit)
         for address, *word in words:
             bank[address] = word
-        values += [np.array([source, len(words)]), words]
-    output = units.run(ACT_WRITE, 6, *values)
+        beats = size + slots * SLOT_SETTLE
+        reports += slots
+        values += [np.array([source, beats, features, size]), words]
+    output = units.run(ACT_WRITE, 8, *values)
+    np.testing.assert_array_equal(output.take(1), [reports])
     np.testing.assert_array_equal(output.take(engine.act_depth, lanes), bank)
-    np.testing.assert_array_equal(output.stream(), np.ones(6))
+    np.testing.assert_array_equal(output.stream(), np.ones(8))
     output.finish()
 
 

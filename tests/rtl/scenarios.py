@@ -39,11 +39,18 @@ def feed(e: Engine, rng: random.Random) -> Values:
     commands = [
         command((rng.randrange(2), 1), (rng.randrange(5), 16), (rng.randrange(1, 12), 13),
                 (rng.randrange(1, 13), 13), (rng.randrange(4), 12), (rng.randrange(1, 4), 10),
-                (rng.randrange(2), 1), (rng.randrange(5), 13), (rng.randrange(3), 13))
+                (rng.randrange(2), 1), (rng.randrange(5), 13), (rng.randrange(3), 13), (0, 1))
         for _ in range(8)
     ]  # fmt: skip
+    waiting = [(rng.randrange(1, 4), rng.randrange(1, 4)) for _ in range(3)]
+    commands += [
+        command((0, 1), (rng.randrange(5), 16), (rng.randrange(1, 12), 13), (rng.randrange(1, 5), 13),
+                (tiles, 12), (slots, 10), (0, 1), (0, 13), (0, 13), (1, 1))
+        for tiles, slots in waiting
+    ]  # fmt: skip
     bits = e.group_lanes * e.act_bits
-    return Values({"commands": [*commands, STOP]},
+    reports = [1] * sum(slots for _, slots in waiting)
+    return Values({"commands": [*commands, STOP], "slot_ready": reports},
                   {"act": random_words(rng, e.act_depth, bits),
                    "prob": random_words(rng, e.prob_depth, bits)})  # fmt: skip
 
@@ -124,8 +131,10 @@ def act_write(e: Engine, rng: random.Random) -> Values:
     bits, commands = e.group_lanes * e.act_bits, []
     sources: list[list[int]] = [[], [], [], []]
     for source in [0, 1, 2, 3, 2, 1, 0, 3]:
-        count = rng.choice([0, 1, 9, 20])
-        commands.append(command((source, 2), (count, 24)))
+        features = rng.choice([0, 0, 3, 10])
+        slots = rng.randrange(1, 4) if features else 0
+        count = slots * features if features else rng.choice([0, 1, 9, 20])
+        commands.append(command((source, 2), (count + 4 * slots, 24), (features, 13)))
         sources[source] += [pack([(word, bits), (rng.randrange(e.act_depth), 16)])
                             for word in random_words(rng, count, bits)]  # fmt: skip
     names = ("from_requant", "from_gelu", "from_norm", "from_load")
@@ -170,16 +179,22 @@ def residual(e: Engine, rng: random.Random) -> Values:
     bits, commands = e.group_lanes * 16, []
     loads: list[int] = []
     sums: list[int] = []
-    for op in [0, 1, 2, 1, 0, 2, 1]:
-        slots, features = rng.randrange(1, 3), rng.randrange(1, 9)
-        words = slots * features
-        places = rng.sample(range(e.residual_depth), words)
-        held = [pack([(word, bits), (place, 16)])
-                for word, place in zip(random_words(rng, words, bits), places, strict=True)]
-        if op < 2:
-            (loads, sums)[op].extend(held)
-        commands.append(command((op, 2), (words, 24), (rng.randrange(9), 16),
-                                (features + rng.randrange(3), 13), (slots, 10), (features, 13)))
+    for op in ["load", "add", "send", "add", "both", "load", "both", "send", "both"]:
+        slots, features = rng.randrange(1, 4), rng.randrange(1, 9)
+        base, stride = rng.randrange(9), features + rng.randrange(3)
+        head = 0 if op == "send" else rng.randrange(1, 12)
+        rows = rng.randrange(1, features + 1) if op == "both" else 0
+        places = rng.sample(range(e.residual_depth), head)
+        for slot in range(slots if rows else 0):
+            first = base + slot * stride
+            places += rng.sample(range(first, first + features), rows)
+        (loads if op == "load" else sums).extend(
+            pack([(word, bits), (place, 16)])
+            for word, place in zip(random_words(rng, len(places), bits), places, strict=True)
+        )
+        sent = slots * (16 + features) if op in ("send", "both") else 0
+        commands.append(command((op == "load", 1), (len(places) + sent, 24), (head, 24), (rows, 11),
+                                (base, 16), (stride, 13), (features, 13)))  # fmt: skip
     return Values({"commands": [*commands, STOP], "loads": loads, "sums": sums},
                   {"bank": random_words(rng, e.residual_depth, bits)})  # fmt: skip
 
@@ -305,15 +320,32 @@ def multiply(e: Engine, rng: random.Random) -> Values:
 
 
 def param_replay(e: Engine, rng: random.Random) -> Values:
-    commands, beats = [], 0
-    for mode in [0, 1, 2, 0, 1, 2]:
+    commands, records = [], 0
+    for constant in [0, 1, 0, 0, 1]:
         tiles, slots, rows = rng.randrange(1, 4), rng.randrange(1, 4), rng.choice([1, 2, 9])
-        commands.append(command((mode, 2), (tiles, 12), (slots, 10), (rows, 11),
+        commands.append(command((constant, 1), (tiles, 12), (slots, 10), (rows, 11),
                                 (rng.getrandbits(12), 16), (rng.getrandbits(9), 13),
                                 (rng.getrandbits(17), 18), (rng.randrange(20), 13)))  # fmt: skip
-        if mode != 1:
-            beats += tiles * rows
-    return Values({"commands": [*commands, STOP], "beats": random_words(rng, beats, 128)})
+        if not constant:
+            records += tiles * rows
+    return Values({"commands": [*commands, STOP], "records": random_words(rng, records, 68)})
+
+
+def norm_replay(e: Engine, rng: random.Random) -> Values:
+    commands, records = [], 0
+    for _ in range(4):
+        slots, features = rng.randrange(1, 4), rng.choice([1, 2, 9])
+        commands.append(command((slots, 10), (features, 11), (rng.getrandbits(12), 16),
+                                (rng.getrandbits(9), 13)))  # fmt: skip
+        records += features
+    return Values({"commands": [*commands, STOP], "records": random_words(rng, records, 68)})
+
+
+def record_split(e: Engine, rng: random.Random) -> Values:
+    counts = [(rng.randrange(2), rng.choice([0, 1, 7])) for _ in range(6)]
+    commands = [command((norm, 1), (count, 24)) for norm, count in counts]
+    beats = random_words(rng, sum(count for _, count in counts), 128)
+    return Values({"commands": [*commands, STOP], "beats": beats})
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -321,5 +353,5 @@ SCENARIOS: dict[str, Scenario] = {
     for function in (row_select, feed, weight_gather, weight_replay, value_replay, requantize, gelu,
                      bank_write, act_write, load, store, prob_write, residual, key_read, value_turn,
                      softmax_max, softmax_exp, softmax_recip, softmax_scale, norm_sum, norm_root,
-                     norm_scale, multiply, param_replay)
+                     norm_scale, multiply, param_replay, norm_replay, record_split)
 }  # fmt: skip

@@ -11,12 +11,16 @@ from tests.rtl.simulation import Simulation, make_engine, random_command
 from vitgen.design.engine import Engine
 
 # Name: engine, chains. One chain; power-of-two rows; chains of unequal length with narrow
-# activations and many power-of-two rows; a tile of one entry.
+# activations and many power-of-two rows; a tile of one entry; four rows a DSP with their widest
+# activations; a long chain of each kind.
 SHAPES: dict[str, tuple[Engine, int | None]] = {
     "3x4": (make_engine(3, 4, 0), None),
     "5x3+4": (make_engine(5, 3, 4), None),
     "4x7+11": (make_engine(4, 7, 11, act_bits=5), 3),
     "1x2+1": (make_engine(1, 2, 1, act_bits=4), 2),
+    "3x5+2": (make_engine(3, 5, 2, act_bits=6), 2),
+    "2x14": (make_engine(2, 14, 0, act_bits=6), 1),
+    "1x16": (make_engine(1, 16, 0), 1),
 }
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from vitgen.boards import Board
 from vitgen.design import depths
 from vitgen.design.cost_work import Load, Norm, Product, TokenCount, Work, work_of
-from vitgen.design.engine import BEAT_BITS, MULTIPLIERS_PER_DSP, Engine, turn_gap
+from vitgen.design.engine import BEAT_BITS, Engine, turn_gap
 from vitgen.design.isa import Route, RowSource, Source
+from vitgen.design.lanes import products_per_dsp
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
     AWAIT_CYCLES,
@@ -21,7 +22,10 @@ from vitgen.design.latencies import (
     OPERAND_DEAL_CYCLES,
     REQUANT_LATENCY,
     RESIDUAL_LATENCY,
+    RESIDUAL_SETTLE,
     SCALE_LATENCY,
+    SLOT_LATENCY,
+    SLOT_SETTLE,
     STORE_LATENCY,
     TURN_LATENCY,
     WEIGHT_LATENCY,
@@ -105,7 +109,7 @@ class Breakdown:
 
 def drain_gap(engine: Engine, product: Product) -> int:
     """Cycles between two tiles of a product in which the array does not multiply."""
-    per_dsp = MULTIPLIERS_PER_DSP[engine.array][8 if product.wide else 4]
+    per_dsp = products_per_dsp(engine.array, 8 if product.wide else 4, engine.act_bits)
     used = -(-product.fixed_rows // per_dsp)
     return turn_gap(engine.array, engine.dsp_rows, used, product.pot_rows)
 
@@ -232,24 +236,66 @@ def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdow
     )
 
 
-def norm_cycles(engine: Engine, norm: Norm) -> float:
-    """Cycles from the first residual word to the last result."""
-    return float(norm_ends(engine, norm)[1] + SCALE_LATENCY)
+class NormUnit:
+    """The LayerNorm of an engine in time: when it has taken a slot, and when it has scaled it.
 
-
-def norm_ends(engine: Engine, norm: Norm) -> tuple[int, int]:
-    """Cycles from the first residual word to the last one, and to the last one scaled.
-
-    While a token tile waits for its roots, words of the next are summed as far as the FIFO has room;
-    the others follow the scaling word by word.
+    While a slot waits for its roots, words of the next are summed as far as the FIFO has room; the
+    others follow the scaling word by word.
     """
-    sub = sub_words(engine, engine.norm_lanes)
-    words = norm.features * sub
-    room = (depths.norm_words(engine).depth - norm.features) * sub
-    root = root_cycles(engine)
-    period = words + max(engine.group_lanes, root - min(room, words))
-    summed = words + (norm.slots - 1) * period
-    return summed, summed + root + words
+
+    def __init__(self, engine: Engine, features: int) -> None:
+        sub = sub_words(engine, engine.norm_lanes)
+        self.words = features * sub
+        self._room = min((depths.norm_words(engine).depth - features) * sub, self.words)
+        self._root = root_cycles(engine)
+        self._lanes = engine.group_lanes
+        self._summed = self._scaling = self._scaled = float("-inf")
+
+    @property
+    def period(self) -> int:
+        """Cycles from slot to slot while the residual stream keeps pace."""
+        return self.words + max(self._lanes, self._root - self._room)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a slot's first word to its last result."""
+        return 2 * self.words + self._root + SCALE_LATENCY
+
+    def take(self, offered: float) -> tuple[float, float]:
+        """A slot whose words are offered from ``offered`` on: when the last is summed, and scaled."""
+        begins = max(offered, self._summed + self._lanes)
+        self._summed = max(begins + self.words, self._scaling + self.words - self._room)
+        self._scaling = max(self._summed + self._root, self._scaled)
+        self._scaled = self._scaling + self.words
+        return self._summed, self._scaled
+
+
+def norm_ends(engine: Engine, norm: Norm) -> tuple[float, float]:
+    """Cycles from the first idle beat of the residual stream to the last word summed, and scaled, of
+    a LayerNorm that runs alone."""
+    unit, summed, scaled = NormUnit(engine, norm.features), 0.0, 0.0
+    for _ in range(norm.slots):
+        summed, scaled = unit.take(summed + RESIDUAL_SETTLE)
+    return summed, scaled
+
+
+def norm_cycles(engine: Engine, norm: Norm) -> float:
+    """Cycles from the first idle beat of the residual stream to the last result."""
+    return norm_ends(engine, norm)[1] + SCALE_LATENCY
+
+
+def exposed_norm(engine: Engine, features: int, slots: int, before: float, after: float) -> float:
+    """About the cycles for which the array waits for a LayerNorm that runs slot by slot.
+
+    Parameters
+    ----------
+    before, after : cycles of a tile of the products that bring and take its slots.
+    """
+    unit = NormUnit(engine, features)
+    latency = unit.latency + RESIDUAL_SETTLE + SLOT_SETTLE + WRITE_LATENCY + SLOT_LATENCY
+    period = max(float(unit.period + RESIDUAL_SETTLE), before)
+    first = latency - (slots - 1) * before
+    return max(0.0, first, latency + (slots - 1) * (period - before - after))
 
 
 def load_beats(engine: Engine, load: Load) -> int:

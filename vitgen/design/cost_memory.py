@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from vitgen.design.engine import ACCUMULATOR_BITS, BANKS, BEAT_BITS, Engine
+from vitgen.design.engine import BANKS, BEAT_BITS, Engine
+from vitgen.design.lanes import ACCUMULATOR_BITS
 from vitgen.design.netlist import Per, banks, streams
 
 LUTRAM_DEPTH = 64
@@ -34,17 +35,19 @@ COMMAND_BITS = {
     "turn_command": 1 + 16 + 13 + 10 + 10,
     "value_command": 1 + 10 + 10,
     "select_command": 1 + 2 + 24,
-    "param_command": 1 + 2 + 12 + 10 + 11 + 16 + 13 + 18 + 13,
+    "record_command": 1 + 1 + 24,
+    "param_command": 1 + 1 + 12 + 10 + 11 + 16 + 13 + 18 + 13,
+    "norm_param_command": 1 + 10 + 11 + 16 + 13,
     "load_command": 1 + 1 + 10 + 13 + 16 + 13,
     "store_command": 1 + 24,
-    "feed_command": 1 + 1 + 16 + 13 + 13 + 12 + 10 + 1 + 13 + 13,
+    "feed_command": 1 + 1 + 16 + 13 + 13 + 12 + 10 + 1 + 13 + 13 + 1,
     "array_command": 1 + 24 + 13 + 1 + 10 + 9,
     "requant_command": 1 + 24 + 6 + 5 + 1 + 3,
     "gelu_command": 1 + 24 + 4 + 9 + 17 + 6 + 5,
     "softmax_command": 1 + 10 + 10 + 4 + 5 + 3,
-    "residual_command": 1 + 2 + 24 + 16 + 13 + 10 + 13,
+    "residual_command": 1 + 1 + 24 + 24 + 11 + 16 + 13 + 13,
     "norm_command": 1 + 13 + 10 + 50 + 6 + 5,
-    "act_write_command": 1 + 2 + 24,
+    "act_write_command": 1 + 2 + 24 + 13,
     "write_command": 1 + 24,
     "prob_write_command": 1 + 16 + 13 + 10 + 10,
 }
@@ -67,6 +70,7 @@ def type_widths(engine: Engine) -> dict[str, int]:
         "norm_root_word": lanes * NORM_ROOT_LANE_BITS,
         "tagged_act": engine.act_word_bits + ADDRESS_BITS,
         "tagged_post": engine.post_word_bits + ADDRESS_BITS,
+        "record_t": PARAM_BITS,
         "param": PARAM_BITS,
     }
 
@@ -179,11 +183,11 @@ def memories(engine: Engine) -> list[Memory]:
         )
         for bank in banks(engine)
     ]
-    params = max(engine.max_tile_rows, engine.max_features)
     found += [
         Memory("weight_replay", 1, stored_bits(engine.row_word_bits), engine.replay_depth, False),
         Memory("value_replay", 1, stored_bits(engine.row_word_bits), engine.max_tokens, False),
-        Memory("param_replay", 1, stored_bits(PARAM_BITS), params, False),
+        Memory("param_replay", 1, stored_bits(PARAM_BITS), engine.max_tile_rows, False),
+        Memory("norm_replay", 1, stored_bits(PARAM_BITS), engine.max_features, False),
     ]
     found += [
         Memory(stream.name, copies[stream.per], widths[stream.type], stream.depth, True)

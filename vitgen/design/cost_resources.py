@@ -8,20 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vitgen.boards.board import Resources as Available
-from vitgen.design.array import carry_bits, longest_k, pot_sum_bits
-from vitgen.design.cost_memory import Memory, bram18, lutram_luts, memories
+from vitgen.design.array import longest_k
+from vitgen.design.cost_array import Cost, array_parts
+from vitgen.design.cost_memory import Memory, bram18, memories
 from vitgen.design.depths import BURST_BEATS
-from vitgen.design.engine import BEAT_BITS, Engine, drain_chains
+from vitgen.design.engine import BEAT_BITS, POT_CODE_BITS, Engine
+from vitgen.design.lanes import products_per_dsp
 from vitgen.design.netlist import READ_BURSTS, pointers
 
-
-@dataclass(frozen=True)
-class Cost:
-    """Resources of one instance of something."""
-
-    dsp: float = 0.0
-    lut: float = 0.0
-    ff: float = 0.0
+NOTHING = Cost()
 
 
 @dataclass(frozen=True)
@@ -32,7 +27,7 @@ class Unit:
     lane: Cost
     token_lane: Cost
     group: Cost
-    shift: Cost = Cost()
+    shift: Cost = NOTHING
 
 
 # Everything below was counted by yosys 0.70 (``vitgen resources``: process by process, nothing shared
@@ -40,28 +35,6 @@ class Unit:
 # groups x 2 lanes and 2 x 16 (dsp48) and of 2 x 4 (hls, narrow units), and the processes of one of 2 x 25
 # lanes with 28 + 28 rows for DeiT-B. The figures are least squares of relative errors. DSPs are what
 # the structure says.
-
-# A DSP with its canaries, beside two counters of carries: a LUT and a flip-flop a bit, for they drain
-# through the LUTs that add. A power-of-two accumulator: a LUT a bit, half of one for the bit's share of
-# the multiplexers that choose a row, and the activations that reach its row a cycle later. Fitted with
-# arrays of 4 x 16, 8 x 16 and 8 x 39 rows for products of up to 3,072, and 8 x 39 for 768.
-MAC_CELL = Cost(1, 17, 6)
-POT_CELL = Cost(0, 15, 19.6)
-POT_BIT = Cost(0, 1.5, 1)
-LUTRAM_WORDS = 32  # entries of the buffer behind a cascade
-
-# The same cells in C++, sums copied to registers that shift (engine.md section 2, V1 and V4); what
-# the engine of 4 lanes of 5 + 2 rows takes beyond them is put on its lanes.
-HLS_CELL = Cost(1, 2 * 24.4, 2 * 24.8)
-HLS_POT_CELL = Cost(0, 106, 59)
-
-FIXED_BITS = {"dsp48": 16, "hls": 8}  # of the weights of a DSP in a row word
-
-# Around the cells: word and stage registers of an activation lane and of a bit of weights; once.
-ARRAY = {
-    "dsp48": Unit(Cost(0, 4, 4.7), Cost(0, 60, 103), Cost()),
-    "hls": Unit(Cost(0, 5.5, 4.7), Cost(0, 478, 266), Cost(1)),
-}
 
 # DSPs. GELU: w*w, its coefficient, the delta, q*t, the requantizer's. Softmax: dd * 1/ln2, z * ln2,
 # v*v, its coefficient; scaling; one for the number of words of each of three processes. LayerNorm:
@@ -198,30 +171,19 @@ def lane_products(group_lanes: int) -> int:
 
 
 def _lane_parts(
-    array: str, grid: tuple[int, int, int, int], units: tuple[int, int, int, int], max_k: int
+    array: str,
+    grid: tuple[int, int, int, int],
+    units: tuple[int, int, int, int],
+    max_k: int,
+    act_bits: int,
 ) -> Iterator[tuple[str, int, Cost]]:
     """Name, number and cost of one: what rows and lanes decide."""
     group_lanes, groups, dsp_rows, pot_rows = grid
     lanes = group_lanes * groups
-    carry = 2 * carry_bits(max_k)
-    if array == "dsp48":
-        cell = Cost(1, MAC_CELL.lut + carry, MAC_CELL.ff + carry)
-        yield "array.dsp_rows", dsp_rows * lanes, cell
-        bits = pot_sum_bits(max_k)
-        pot = Cost(0, POT_CELL.lut + bits * POT_BIT.lut, POT_CELL.ff + bits * POT_BIT.ff)
-        yield "array.pot_rows", pot_rows * lanes, pot
-        chains = drain_chains(dsp_rows)
-        drained = lutram_luts((48 + carry) * group_lanes, LUTRAM_WORDS)
-        yield "array.chains", chains * groups, Cost(0, drained, 0)
-    else:
-        yield "array.dsp_rows", dsp_rows * lanes, HLS_CELL
-        yield "array.pot_rows", pot_rows * lanes, HLS_POT_CELL
-    frame = ARRAY[array]
-    row_bits = FIXED_BITS[array] * dsp_rows + 4 * pot_rows
+    yield from array_parts(array, grid, max_k, act_bits)
+    per_dsp = {bits: products_per_dsp(array, bits, act_bits) for bits in (4, 8)}
+    row_bits = dsp_rows * max(b * n for b, n in per_dsp.items()) + POT_CODE_BITS * pot_rows
     products = lane_products(group_lanes)
-    yield "array.token_lanes", lanes, frame.token_lane
-    yield "array.row_bits", groups * row_bits, frame.lane
-    yield "array.groups", groups, frame.group
     for (name, unit), width in zip(UNITS.items(), units, strict=True):
         yield name, width * groups, unit.lane
         yield f"{name}.token_lanes", lanes, unit.token_lane
@@ -239,7 +201,8 @@ def lane_items(engine: Engine) -> list[Item]:
     """Array and vector units: what the number of rows and lanes decides."""
     grid = (engine.group_lanes, engine.groups, engine.dsp_rows, engine.pot_rows)
     units = (engine.requant_lanes, engine.gelu_lanes, engine.softmax_lanes, engine.norm_lanes)
-    return [_item(*part) for part in _lane_parts(engine.array, grid, units, longest_k(engine))]
+    sizes = (longest_k(engine), engine.act_bits)
+    return [_item(*part) for part in _lane_parts(engine.array, grid, units, *sizes)]
 
 
 def grid_cost(
@@ -247,6 +210,7 @@ def grid_cost(
     grid: tuple[int, int, int, int],
     units: tuple[int, int, int, int] = (1, 1, 1, 1),
     max_k: int = 1,
+    act_bits: int = 8,
 ) -> Cost:
     """The sum of :func:`lane_items`, quickly and without an engine.
 
@@ -255,8 +219,9 @@ def grid_cost(
     grid : group_lanes, groups, dsp_rows, pot_rows.
     units : requant_lanes, gelu_lanes, softmax_lanes, norm_lanes; by default the narrowest.
     max_k : longest product of the array; by default the shortest.
+    act_bits : of an activation.
     """
-    parts = list(_lane_parts(array, grid, units, max_k))
+    parts = list(_lane_parts(array, grid, units, max_k, act_bits))
     return Cost(
         sum(part.dsp * count for _, count, part in parts),
         sum(part.lut * count for _, count, part in parts),
@@ -312,9 +277,7 @@ def control_items(engine: Engine) -> list[Item]:
 
 
 def _memory_item(memory: Memory) -> Item:
-    return Item(
-        memory.name, memory.copies, 0, memory.lut, memory.ff, memory.bram18, memory.uram
-    )
+    return Item(memory.name, memory.copies, 0, memory.lut, memory.ff, memory.bram18, memory.uram)
 
 
 def bill(engine: Engine) -> Bill:

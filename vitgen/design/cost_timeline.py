@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from vitgen.design import depths
 from vitgen.design.cost_cycles import (
+    NormUnit,
     ProductTimes,
     Road,
     array_cycles,
     await_cycles,
     load_beats,
-    norm_ends,
     product_times,
     turn_cycles,
 )
@@ -32,7 +32,10 @@ from vitgen.design.latencies import (
     NEXT_CYCLES,
     REQUANT_LATENCY,
     RESIDUAL_LATENCY,
+    RESIDUAL_SETTLE,
     SCALE_LATENCY,
+    SLOT_LATENCY,
+    SLOT_SETTLE,
     STORE_LATENCY,
     TURN_LATENCY,
     WEIGHT_LATENCY,
@@ -111,7 +114,8 @@ class _Machine:
         self.load_free = 0.0
         self.residual_free = 0.0
         self.turn_free = 0.0
-        self.norm_free = 0.0
+        self.norms: dict[int, NormUnit] = {}
+        self.slots_ready: list[float] = []
         self.exp_taken = self.scale_end = 0.0  # last score taken, last term scaled
         self.starts: list[float] = []
         self.finish = 0.0
@@ -162,14 +166,25 @@ class _Machine:
 
     def norm(self, work: Norm, ready: float) -> tuple[float, float]:
         _, dealt = self.deal(ready)
-        start = max(dealt + COMMAND_LATENCY, self.residual_free, self.norm_free)
-        summed, scaled = (start + cycles for cycles in norm_ends(self.engine, work))
-        self.residual_free = summed
-        self.norm_free = scaled
-        end = scaled + SCALE_LATENCY + WRITE_LATENCY
-        self.complete(Source.RESIDUAL, summed, "layernorm")
+        if work.by_slot:  # the product before it has sent the slots
+            start, end = self.slots_ready[0], self.slots_ready[-1]
+        else:
+            unit = self.norm_unit(work.features)
+            start = summed = max(dealt + COMMAND_LATENCY, self.residual_free)
+            scaled = 0.0
+            for _ in range(work.slots):
+                summed, scaled = unit.take(summed + RESIDUAL_SETTLE)
+            self.residual_free = summed
+            self.complete(Source.RESIDUAL, summed, "layernorm")
+            end = scaled + SCALE_LATENCY + WRITE_LATENCY
         self.complete(Source.ACT_WRITE, end, "layernorm")
         return start, end
+
+    def norm_unit(self, features: int) -> NormUnit:
+        """The LayerNorm unit, whose state outlives an instruction."""
+        if features not in self.norms:
+            self.norms = {features: NormUnit(self.engine, features)}
+        return self.norms[features]
 
     def product(self, work: Product, ready: float, cause: str) -> tuple[float, float, float]:
         """Start, last result and busy cycles of a product."""
@@ -182,6 +197,8 @@ class _Machine:
             times = self._times[work] = product_times(engine, work, road)
         fill = COMMAND_LATENCY + ARRAY_LATENCY
         start = max(dealt + fill, self.array_free)
+        if work.by_slot and self.slots_ready[0] + SLOT_LATENCY > start:
+            start, cause = self.slots_ready[0] + SLOT_LATENCY, "layernorm"
         ideal, drain = float(work.ideal_beats), float(work.tiles * times.gap + times.after)
         operand = 0.0
         if work.source is RowSource.WEIGHTS:
@@ -200,6 +217,8 @@ class _Machine:
                 self.complete(Source.VALUE_TURN, turned, "transpose")
                 operand = max(0.0, turned - (start + work.k))
                 busy += operand
+        slots = self.wait_for_slots(work, times, start)
+        busy += slots
         # The rows of the product before must have left before this one's first tile drains.
         blocked = max(0.0, self.results_free - (start + work.k + operand))
         busy += blocked
@@ -209,7 +228,8 @@ class _Machine:
         self.charge("products", ideal)
         self.charge("drain", drain)
         self.charge("fetch", operand)
-        self.charge("results", busy - ideal - drain - operand)
+        self.charge("layernorm", slots)
+        self.charge("results", busy - ideal - drain - operand - slots)
         self.array_free = self.last_end = start + busy
         if work.source is RowSource.WEIGHTS:
             self.fetch_free = self.fetched(work, times, operand)
@@ -219,6 +239,15 @@ class _Machine:
         if work.source is RowSource.KEYS:
             self.complete(Source.KEYS, read, WAIT_CAUSE[Source.KEYS])
         return start, self.done[writer_of(work)][-1][0], busy
+
+    def wait_for_slots(self, work: Product, times: ProductTimes, start: float) -> float:
+        """Cycles for which the first row tile waits for slots that a LayerNorm brings."""
+        if not work.by_slot:
+            return 0.0
+        at = start
+        for ready in self.slots_ready:
+            at = max(at, ready + SLOT_LATENCY) + times.tile
+        return at - start - work.slots * times.tile
 
     def fetched(self, work: Product, times: ProductTimes, operand: float) -> float:
         """When the last weight of a product that ends now has entered the FIFO."""
@@ -248,10 +277,41 @@ class _Machine:
             first = start + times.tile - times.gap
             first += queue * sub_words(self.engine, self.engine.requant_lanes)
             late = max(0.0, self.residual_free - first)
-            end += late
             self.results_free += late
-            self.residual_free = end
+            loaded, self.residual_free = self.residual_free, end + late
+            end = self.residual_free = max(self.residual_free, loaded + work.slots * work.limit)
+            if work.sent_rows:
+                rows = work.slots * (work.limit - work.sent_rows)
+                sent = self.send_slots(work, times, end, loaded + rows)
+                late += sent
+                self.results_free += sent
+                end = self.residual_free
         self.complete(writer_of(work), end + WRITE_LATENCY, cause)
+        return late
+
+    def send_slots(self, work: Product, times: ProductTimes, end: float, free: float) -> float:
+        """Send each slot to the LayerNorm; cycles by which that holds up the array.
+
+        Rows of the next slots wait in a FIFO while a slot is sent; the array stands still where it
+        is full. The last row of the last slot comes at ``end``, those before the last row tile are
+        added by ``free``.
+        """
+        unit = self.norm_unit(work.sent_features)
+        held = (depths.residual_rows(self.engine).depth - depths.HAND_OVER.depth) // work.tile_rows
+        late = 0.0
+        added: list[float] = []
+        self.slots_ready = []
+        for slot in range(work.slots):
+            arrived = end - (work.slots - 1 - slot) * times.tile + late
+            if slot >= held > 0:
+                wait = max(0.0, added[slot - held] - arrived)
+                late, arrived = late + wait, arrived + wait
+            added.append(max(arrived, free + work.sent_rows))
+            summed, scaled = unit.take(added[slot] + RESIDUAL_SETTLE)
+            free = summed
+            ready = scaled + SCALE_LATENCY + WRITE_LATENCY + SLOT_SETTLE
+            self.slots_ready.append(ready)
+        self.residual_free = free
         return late
 
     def softmax(

@@ -26,6 +26,9 @@ class Product:
     limit : rows of all tiles that are kept.
     tokens : tokens that exist (the last slot may hold fewer than it has lanes).
     useful : products that the model asks for; None where they are ``tokens * limit * k``.
+    sent_rows, sent_features : rows of the last row tile, after which each slot goes to a LayerNorm of so
+        many features; 0 if none does.
+    by_slot : whether a LayerNorm brings the operand slot by slot.
     """
 
     source: RowSource
@@ -39,6 +42,9 @@ class Product:
     limit: int
     tokens: int
     useful: int | None = None
+    sent_rows: int = 0
+    sent_features: int = 0
+    by_slot: bool = False
 
     @property
     def tile_rows(self) -> int:
@@ -63,10 +69,11 @@ class Product:
 
 @dataclass(frozen=True)
 class Norm:
-    """A LayerNorm of ``slots`` token tiles."""
+    """A LayerNorm of ``slots`` token tiles; ``by_slot``: a product brings them one by one."""
 
     features: int
     slots: int
+    by_slot: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,9 +140,10 @@ def work_of(engine: Engine, fields: Mapping[str, int], registers: Mapping[int, T
     if opcode is Opcode.LOAD:
         return Load(get("k", 0), slots, get("load_target", 0) == LoadTarget.RESIDUAL)
     if opcode is Opcode.NORM:
-        return Norm(get("k", 0), slots)
+        return Norm(get("k", 0), slots, bool(get("by_slot", 0)))
     keys = registers[get("keys_register", 0)].tokens
     from_keys = get("rows_from_keys", 0)
+    sent_rows = get("post_mult", 0) if get("route", 0) == Route.RESIDUAL else 0
     return Product(
         source=RowSource(get("row_source", 0)),
         route=Route(get("route", 0)),
@@ -147,6 +155,9 @@ def work_of(engine: Engine, fields: Mapping[str, int], registers: Mapping[int, T
         pot_rows=get("pot_rows", 0),
         limit=keys if from_keys else get("limit", 0),
         tokens=tokens,
+        sent_rows=sent_rows,
+        sent_features=get("dest_stride", 0) if sent_rows else 0,
+        by_slot=bool(get("by_slot", 0)),
     )
 
 

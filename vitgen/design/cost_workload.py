@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from vitgen.design.chains import chains
 from vitgen.design.cost_stem import StemShape
 from vitgen.design.cost_work import Control, Load, Norm, Product, Task, Work
 from vitgen.design.engine import Engine
@@ -21,7 +22,9 @@ from vitgen.design.waits import Access, Waits
 
 @dataclass(frozen=True)
 class LinearShape:
-    """A linear layer without its weights: rows by kind, dot product, tokens."""
+    """A linear layer without its weights: rows by kind, dot product, tokens; the features of the
+    LayerNorm that its slots go to (0 if there is none), and whether they come from one, as in
+    :mod:`vitgen.design.chains`."""
 
     w4: int
     w8: int
@@ -29,6 +32,8 @@ class LinearShape:
     k: int
     tokens: int
     route: Route
+    sends: int = 0
+    by_slot: bool = False
 
     @property
     def rows(self) -> int:
@@ -38,12 +43,16 @@ class LinearShape:
     def products(self, engine: Engine) -> tuple[Product, ...]:
         """The instructions that compute it, as :mod:`vitgen.design.schedule` orders them."""
         slots = engine.slots(self.tokens)
+        groups = tile_rows(engine, self.w4, self.w8, self.pot).groups
         return tuple(
             Product(
                 RowSource.WEIGHTS, self.route, group.weight_bits == 8, self.k, group.row_tiles,
                 slots, group.fixed_rows, group.pot_rows, group.fixed + group.pot, self.tokens,
+                sent_rows=group.last_rows if self.sends and group is groups[-1] else 0,
+                sent_features=self.sends if group is groups[-1] else 0,
+                by_slot=self.by_slot and group is groups[0],
             )
-            for group in tile_rows(engine, self.w4, self.w8, self.pot).groups
+            for group in groups
         )  # fmt: skip
 
 
@@ -90,14 +99,16 @@ class ValueShape:
 
 @dataclass(frozen=True)
 class NormShape:
-    """A LayerNorm."""
+    """A LayerNorm; ``between``: the dot products of the products that bring its slots and take
+    them, none where it runs alone."""
 
     features: int
     tokens: int
+    between: tuple[int, ...] = ()
 
     def products(self, engine: Engine) -> tuple[Norm, ...]:
         """One instruction."""
-        return (Norm(self.features, engine.slots(self.tokens)),)
+        return (Norm(self.features, engine.slots(self.tokens), bool(self.between)),)
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ class LoadShape:
 
 Shape = LinearShape | ScoreShape | ValueShape | NormShape | LoadShape | StemShape
 
-Part = tuple[str, Work, tuple[Access, ...]]
+Part = tuple[str, Work, tuple[Access, ...], frozenset[Source]]
 
 _BANK = {Route.KEY: "key", Route.VALUE: "value", Route.RESIDUAL: "residual"}
 
@@ -127,11 +138,12 @@ class Unit:
     name: str
     shape: Shape
     accesses: tuple[Access, ...]
+    implied: frozenset[Source] = frozenset()
 
     def parts(self, engine: Engine, works: Sequence[Work], slots: int) -> Iterator[Part]:
         """Name, work and accesses of each instruction; accesses are scaled by ``slots``."""
         if isinstance(self.shape, StemShape):
-            yield from self.shape.parts(engine)
+            yield from ((*part, frozenset()) for part in self.shape.parts(engine))
             return
         accesses = self.accesses
         if slots > 1:
@@ -139,8 +151,8 @@ class Unit:
                 replace(access, low=access.low * slots, high=access.high * slots)
                 for access in accesses
             )
-        for work in works:
-            yield self.name, work, accesses
+        for index, work in enumerate(works):
+            yield self.name, work, accesses, self.implied if index == 0 else frozenset()
 
 
 class Workload:
@@ -154,13 +166,16 @@ class Workload:
     def __init__(self, steps: Sequence[Step]) -> None:
         self._plan = plan_act(list(steps)).offsets
         self.units: list[Unit] = []
-        for step in steps:
+        found = chains(list(steps))
+        sending, taking = {chain.adds for chain in found}, {chain.reads for chain in found}
+        for place, step in enumerate(steps):
             if isinstance(step, LoadStep):
                 self._load(step)
             elif isinstance(step, NormStep):
-                self._norm(step)
+                ends = (steps[place - 1], steps[place + 1]) if place - 1 in sending else ()
+                self._norm(step, tuple(s.x.features for s in ends if isinstance(s, LinearStep)))
             elif isinstance(step, LinearStep):
-                self._linear(step)
+                self._linear(step, place in sending, place in taking)
             elif isinstance(step, StemStep):
                 shape = StemShape(step.stem, step.project, step.project.y.tokens)
                 self._add(step.name, shape)
@@ -206,13 +221,13 @@ class Workload:
         key = (slots, *(len(works[unit.shape]) for unit in self.units))
         if key not in self._waits:
             waits = Waits()
-            found = [waits.issue(list(accesses)) for _, _, accesses in parts]
+            found = [waits.issue(accesses, implied) for _, _, accesses, implied in parts]
             self._waits[key] = [*found, waits.all()]
         counts = self._waits[key]
         tasks = [Task(f"set_tokens.{register}", Control()) for register in range(2 + len(self.stems))]
         tasks += [
             Task(name, work, count)
-            for (name, work, _), count in zip(parts, counts[:-1], strict=True)
+            for (name, work, _, _), count in zip(parts, counts[:-1], strict=True)
         ]
         return [*tasks, Task("stop", Control(), counts[-1])]
 
@@ -220,8 +235,10 @@ class Workload:
         low = self._plan[tensor]
         return Access("act", low, low + features, writes)
 
-    def _add(self, name: str, shape: Shape, *accesses: Access) -> None:
-        self.units.append(Unit(name, shape, accesses))
+    def _add(
+        self, name: str, shape: Shape, *accesses: Access, implied: frozenset[Source] = frozenset()
+    ) -> None:
+        self.units.append(Unit(name, shape, accesses, implied))
 
     def _load(self, step: LoadStep) -> None:
         tensor, residual = step.tensor, step.target is LoadTarget.RESIDUAL
@@ -231,26 +248,28 @@ class Workload:
             access = self._act(tensor.name, tensor.features, True)
         self._add(step.name, LoadShape(tensor.features, tensor.tokens, residual), access)
 
-    def _norm(self, step: NormStep) -> None:
+    def _norm(self, step: NormStep, between: tuple[int, ...]) -> None:
         features = step.x.features
-        self._add(
-            step.name,
-            NormShape(features, step.y.tokens),
-            Access("residual", 0, features, False),
-            self._act(step.y.name, features, True),
-        )
+        shape = NormShape(features, step.y.tokens, between)
+        write = self._act(step.y.name, features, True)
+        if between:
+            self._add(step.name, shape, write, implied=frozenset({Source.FEED}))
+        else:
+            self._add(step.name, shape, Access("residual", 0, features, False), write)
 
-    def _linear(self, step: LinearStep) -> None:
+    def _linear(self, step: LinearStep, sends: bool, by_slot: bool) -> None:
         op, kinds = step.op, step.rows_by_kind
         shape = LinearShape(
             kinds["w4"], kinds["w8"], kinds["pot"], step.x.features, op.tokens or step.x.tokens,
-            step.route,
+            step.route, op.rows if sends else 0, by_slot,
         )  # fmt: skip
         if step.route in (Route.ACT, Route.GELU):
             write = self._act(step.y.name, op.rows, True)
         else:
             write = Access(_BANK.get(step.route, "output"), 0, op.rows, True)
-        self._add(step.name, shape, self._act(step.x.name, step.x.features, False), write)
+        read = self._act(step.x.name, step.x.features, False)
+        implied = frozenset({Source.ACT_WRITE}) if by_slot else frozenset()
+        self._add(step.name, shape, read, write, implied=implied)
 
     def _attention(self, step: AttentionStep) -> None:
         heads = step.scores.heads

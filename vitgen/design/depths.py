@@ -5,7 +5,8 @@ kind            guards     depth
 ==============  =========  ======================================================================
 hand over       rate       cycles from a word's entry to its place being free again
 drained rows    rate       the same, and the rows that the requantizer takes while the array turns
-residual rows   rate       the same as the first, and a tile, as far as LUT RAM holds it
+residual rows   rate       the same as the first, and a tile of every other slot, up to a block RAM
+slot reports    deadlock   slots of a LayerNorm whose reader has not begun
 commands        rate       instructions under way in the stages before a process, and the next one
 completions     deadlock   what the scheduler's waits leave uncollected, and what is dealt meanwhile
 bursts          rate       a DRAM burst that is read and one that arrives
@@ -128,9 +129,20 @@ def drained_rows(engine: Engine) -> Bound:
 
 
 def residual_rows(engine: Engine) -> Bound:
-    """Rows on their way to the residual bank, which may still be loaded when they come."""
-    held = min(engine.max_tile_rows, LUTRAM_WORDS - HAND_OVER.depth)
-    return _rate(*HAND_OVER.terms, (held, "rows of a tile that come while the bank is loaded"))
+    """Rows on their way to the residual bank, which may be loaded, or send a slot to a LayerNorm, when
+    they come: a tile of every other slot, as far as one row of block RAMs holds them."""
+    slots = engine.slots(engine.max_tokens)
+    held = min(engine.max_tile_rows * max(1, slots - 1), BLOCK_ROW - HAND_OVER.depth)
+    return _rate(
+        *HAND_OVER.terms, (held, "rows that come while the bank is loaded or a slot is sent")
+    )
+
+
+def slot_reports(engine: Engine) -> Bound:
+    """Slots that a LayerNorm has written and no product has read: its reader may begin when the last
+    is there, and the LayerNorm does not wait for it."""
+    slots = engine.slots(engine.max_tokens)
+    return Bound(Guard.DEADLOCK, ((slots, "slots of a LayerNorm"), (1, "of the next")))
 
 
 def _tile(words: int, what: str, cycles: int, sub: int) -> Bound:

@@ -4,25 +4,12 @@ import dataclasses
 from dataclasses import dataclass, fields
 from typing import Any
 
+from vitgen.design.lanes import ACCUMULATOR_BITS, KAPPA, layout_for, products_per_dsp
 from vitgen.errors import VitgenError
-
-MULTIPLIERS_PER_DSP: dict[str, dict[int, int]] = {
-    # Rows of weights that one DSP48E2 multiplies by one 8-bit activation, by weight width.
-    # dsp48: lanes with carry canaries in an RTL cell, exact over the full range of the weights.
-    # hls: what plain C++ can say; two narrow 4-bit weights 23 bits apart accumulate exactly
-    # for 4,681 products, an 8-bit weight has the multiplier to itself.
-    "dsp48": {4: 3, 8: 2},
-    "hls": {4: 2, 8: 1},
-}
 
 LANES_PER_PROCESS = 256
 """Multipliers of one process of the array ``hls``: beyond, HLS tools take hours or give up."""
 
-HLS_ACCUMULATIONS = 4681
-"""Products of narrow 4-bit weights and 8-bit activations that the array ``hls`` adds exactly, two
-weights 23 bits apart: ``4681 * 7 * 128 < 2**22``."""
-
-ACCUMULATOR_BITS = 27
 POST_BITS = 16  # requantized words on their way to softmax, GELU and the residual stream
 POT_CODE_BITS = 4
 BEAT_BITS = 128  # one DRAM beat
@@ -73,7 +60,8 @@ class Engine:
     array : "dsp48" (multiplier array as one RTL module) or "hls" (plain C++).
     group_lanes : token lanes of one token group (a slice of the accelerator with banks of its own).
     groups : number of token groups; ``group_lanes * groups`` tokens are processed side by side.
-    dsp_rows : DSP rows of the array; each holds 3 rows of 4-bit or 2 rows of 8-bit weights (dsp48).
+    dsp_rows : DSP rows of the array; each holds as many rows as
+        :mod:`vitgen.design.lanes` packs for ``act_bits`` (dsp48: 3 or 4 of 4 bits, 2 of 8).
     pot_rows : power-of-two rows beside them, on LUTs; 0 for none.
     act_bits : lane width of the activation banks, 4 to 8.
     requant_lanes, gelu_lanes, softmax_lanes, norm_lanes : lanes that the unit works on per beat in
@@ -117,10 +105,8 @@ class Engine:
     ultra_banks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.array not in MULTIPLIERS_PER_DSP:
-            raise VitgenError(
-                f"Unknown array {self.array!r}.", f"Choose {' or '.join(MULTIPLIERS_PER_DSP)}."
-            )
+        if self.array not in KAPPA:
+            raise VitgenError(f"Unknown array {self.array!r}.", f"Choose {' or '.join(KAPPA)}.")
         for unit in ("requant", "gelu", "softmax", "norm"):
             lanes = getattr(self, f"{unit}_lanes")
             if lanes < 1 or self.group_lanes % lanes:
@@ -139,9 +125,7 @@ class Engine:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise VitgenError(
-                    f"{name} is {value}.", f"It lies between {low} and {high}."
-                )
+                raise VitgenError(f"{name} is {value}.", f"It lies between {low} and {high}.")
         if self.ultra_banks != tuple(name for name in BANKS if name in self.ultra_banks):
             raise VitgenError(
                 f"ultra_banks is {self.ultra_banks}.",
@@ -167,9 +151,10 @@ class Engine:
                 f"The array hls has {self.dsp_rows} x {self.group_lanes} multipliers in a process.",
                 f"{LANES_PER_PROCESS} are allowed: use fewer lanes in a group and more groups.",
             )
-        if self.max_k > HLS_ACCUMULATIONS:
+        longest = layout_for("hls", 4, self.act_bits).accumulations
+        if self.max_k > longest:
             raise VitgenError(
-                f"The array hls adds {HLS_ACCUMULATIONS} products exactly, max_k is {self.max_k}.",
+                f"The array hls adds {longest} products exactly, max_k is {self.max_k}.",
                 "Use the array dsp48.",
             )
 
@@ -180,7 +165,7 @@ class Engine:
 
     def fixed_rows(self, weight_bits: int) -> int:
         """Fixed-point rows of a tile in the mode for ``weight_bits`` (4 or 8)."""
-        return self.dsp_rows * MULTIPLIERS_PER_DSP[self.array][weight_bits]
+        return self.dsp_rows * products_per_dsp(self.array, weight_bits, self.act_bits)
 
     def tile_rows(self, weight_bits: int) -> int:
         """Rows of a tile, power-of-two rows included."""

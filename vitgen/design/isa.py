@@ -114,6 +114,7 @@ FIELDS: tuple[tuple[str, int], ...] = (
     ("relu", 1),
     ("act_run", 13),
     ("act_jump", 13),
+    ("by_slot", 1),
     *((f"wait_{source.name.lower()}", 16) for source in Source),
 )
 

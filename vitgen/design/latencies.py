@@ -24,6 +24,14 @@ DIVIDER_STAGES = 12  # the lanes of a group pass one after the other
 ROOT_STAGES = 18  # of the variance, its root and the reciprocal
 SCALE_LATENCY = 2
 STORE_LATENCY = 3  # besides the memory's
+SLOT_LATENCY = 8  # from a slot's report to its first word in the accumulator
+
+RESIDUAL_SETTLE = 16
+"""Beats between a slot's last sum and its first word for a LayerNorm: more than the residual process
+has stages, so that the word read is the one written."""
+
+SLOT_SETTLE = 4
+"""Beats from a slot's last word in the activation bank to its report, likewise."""
 
 
 def sub_words(engine: Engine, lanes: int) -> int:

@@ -84,7 +84,8 @@ class Pointer:
 
 _COMMANDS = {
     Per.ACCELERATOR: (
-        "gather", "replay", "key", "turn", "value", "select", "param", "load", "store",
+        "gather", "replay", "key", "turn", "value", "select", "record", "param", "norm_param",
+        "load", "store",
     ),
     Per.GROUP: (
         "feed", "array", "requant", "gelu", "softmax_max", "softmax_exp", "softmax_recip",
@@ -138,10 +139,13 @@ def streams(engine: Engine) -> list[Stream]:
         Stream("turned_rows", "row_word", one, depths.turned_rows(engine)),
         Stream("value_rows", "row_word", one, pace),
         Stream("rows", "row_word", group, pace),
+        Stream("gemm_records", "record_t", one, pace),
+        Stream("norm_records", "record_t", one, pace),
         Stream("gemm_params", "param", group, pace),
         Stream("norm_params", "param", group, pace),
         Stream("load_act", "tagged_act", group, pace),
         Stream("load_residual", "tagged_post", group, pace),
+        Stream("slot_ready", "done_t", group, depths.slot_reports(engine)),
         Stream("acts", "act_word", group, pace),
         Stream("sums", "acc_word", group, depths.drained_rows(engine)),
         Stream("requant_act", "tagged_act", group, pace),
@@ -195,8 +199,12 @@ def _shared_processes() -> list[Process]:
                 ("value_command", "turned_rows", "value_rows")),
         Process("row_select", "rows.h", one,
                 ("select_command", "weight_rows", "key_rows", "value_rows", "rows")),
+        Process("record_split", "params.h", one,
+                ("record_command", "param_beats", "gemm_records", "norm_records")),
         Process("param_replay", "params.h", one,
-                ("param_command", "param_beats", "gemm_params", "norm_params")),
+                ("param_command", "gemm_records", "gemm_params")),
+        Process("norm_replay", "params.h", one,
+                ("norm_param_command", "norm_records", "norm_params")),
         Process("store", "store.h", one,
                 ("store_command", "requant_store", "output_beats")),
         Process("dma_write", "dma.h", one,
@@ -208,7 +216,8 @@ def _group_processes() -> list[Process]:
     group = Per.GROUP
     return [
         Process("feed", "feed.h", group,
-                ("feed_command[]", "act_rd[]", "prob_rd[]", "acts[]", "feed_done[]")),
+                ("feed_command[]", "act_rd[]", "prob_rd[]", "slot_ready[]", "acts[]",
+                 "feed_done[]")),
         Process("multiply", "array.h", group, ("array_command[]", "rows[]", "acts[]", "sums[]")),
         Process("requantize", "requant.h", group,
                 ("requant_command[]", "sums[]", "gemm_params[]", "requant_act[]", "requant_key[]",
@@ -235,7 +244,7 @@ def _group_processes() -> list[Process]:
                  "norm_act[]")),
         Process("act_write", "banks.h", group,
                 ("act_write_command[]", "requant_act[]", "gelu_act[]", "norm_act[]", "load_act[]",
-                 "act_wr[]", "act_write_done[]")),
+                 "act_wr[]", "slot_ready[]", "act_write_done[]")),
         Process("bank_write", "banks.h", group,
                 ("key_write_command[]", "requant_key[]", "key_wr[]", "key_write_done[]")),
         Process("bank_write", "banks.h", group,

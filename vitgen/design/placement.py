@@ -6,6 +6,7 @@ address is ``offset * slots`` and a word stands at ``base + slot * features + fe
 
 from dataclasses import dataclass
 
+from vitgen.design.chains import chains
 from vitgen.design.isa import LoadTarget, Route
 from vitgen.design.steps import AttentionStep, LoadStep, NormStep, StemStep, Step
 from vitgen.ir import Tensor
@@ -51,6 +52,10 @@ def _lives(steps: list[Step]) -> dict[str, _Life]:
             lives[tensor.name].last = index
         if written is not None:
             lives[written.name] = _Life(written.features, index, index)
+    for chain in chains(steps):  # it is written while the product before it still reads
+        norm = steps[chain.norm]
+        assert isinstance(norm, NormStep)
+        lives[norm.y.name].first = chain.adds
     return lives
 
 

@@ -1,7 +1,10 @@
 """The schedule: from a graph and an engine to a program, its waits and the DRAM images it reads."""
 
+from collections.abc import Collection
+
 import numpy as np
 
+from vitgen.design.chains import chains
 from vitgen.design.engine import Engine
 from vitgen.design.images import Images
 from vitgen.design.instance import require_capacity
@@ -12,9 +15,11 @@ from vitgen.design.isa import (
     Opcode,
     Route,
     RowSource,
+    Source,
 )
 from vitgen.design.needs import PROB_BUFFERS, needs_of
 from vitgen.design.packing import (
+    NO_ROW,
     RowLayout,
     layout_rows,
     linear_records,
@@ -39,6 +44,9 @@ class _Builder:
         self.engine = engine
         self.steps = fuse(graph)
         self.plan = plan_act(self.steps)
+        found = chains(self.steps)
+        self.sending = {chain.adds for chain in found}
+        self.by_slot = {place for chain in found for place in (chain.norm, chain.reads)}
         self.needs = needs_of(graph, self.steps)
         self.tokens = self.needs.tokens
         self.slots = engine.slots(self.tokens)
@@ -55,13 +63,13 @@ class _Builder:
             registers[ONE_SLOT] = min(self.tokens, self.engine.token_lanes)
         for register, count in registers.items():
             self._set_tokens(register, count)
-        for step in self.steps:
+        for place, step in enumerate(self.steps):
             if isinstance(step, LoadStep):
                 self._load(step)
             elif isinstance(step, NormStep):
-                self._norm(step)
+                self._norm(step, place in self.by_slot)
             elif isinstance(step, LinearStep):
-                self._linear(step)
+                self._linear(step, place in self.sending, place in self.by_slot)
             elif isinstance(step, StemStep):
                 self._stem(step)
             else:
@@ -86,8 +94,9 @@ class _Builder:
         accesses: list[Access],
         output: Output | None,
         useful_macs: int | None = None,
+        implied: Collection[Source] = (),
     ) -> None:
-        waits = self.waits.issue(accesses)
+        waits = self.waits.issue(accesses, implied)
         reports = frozenset(access.source for access in accesses)
         self.instructions.append(Instruction(op, fields, waits, reports, useful_macs))
         self.outputs.append(output)
@@ -149,7 +158,8 @@ class _Builder:
         )
         self._emit(step.name, fields, [access], output)
 
-    def _norm(self, step: NormStep) -> None:
+    def _norm(self, step: NormStep, by_slot: bool) -> None:
+        """``by_slot``: the product before it sends its words, and the next one takes its slots."""
         op, features = step.op, step.x.features
         fields = {
             "opcode": Opcode.NORM,
@@ -163,15 +173,18 @@ class _Builder:
             "epsilon": op.epsilon,
             "shift": op.shift,
             "bits": step.y.bits,
+            "by_slot": int(by_slot),
         }
         output = Output(
             step.y.name, None, "act", fields["dest_base"], features, step.y.tokens, features
         )
-        accesses = [
-            self._whole("residual", features, False),
-            self._act_access(step.y.name, features, True),
-        ]
-        self._emit(op.name, fields, accesses, output)
+        write = self._act_access(step.y.name, features, True)
+        if by_slot:
+            # The product before it has read all that was here when its first slot is complete.
+            self._emit(op.name, fields, [write], output, implied={Source.FEED})
+        else:
+            read = self._whole("residual", features, False)
+            self._emit(op.name, fields, [read, write], output)
 
     def _linear_output(self, step: LinearStep) -> tuple[Output, list[Access]]:
         rows, y = step.op.rows, step.y
@@ -187,7 +200,8 @@ class _Builder:
         output = Output(y.name, None, bank, 0, rows, y.tokens, rows)
         return output, [self._whole(bank, rows, True)]
 
-    def _linear(self, step: LinearStep) -> None:
+    def _linear(self, step: LinearStep, sends: bool, by_slot: bool) -> None:
+        """``sends``: its slots go to a LayerNorm; ``by_slot``: a LayerNorm brings its slots."""
         op, x = step.op, step.x
         output, writes = self._linear_output(step)
         layouts = layout_rows(self.engine, op)
@@ -210,7 +224,12 @@ class _Builder:
                 fields |= self._gelu_fields(step.post, self.graph.tensors[op.output].fraction)
             accesses = [self._act_access(x.name, x.features, False), *writes]
             last = index == len(layouts) - 1
-            self._emit(op.name, fields, accesses, output if last else None)
+            if sends and last:
+                fields["post_mult"] = int(np.sum(layout.drained[-1] != NO_ROW))
+            taken = by_slot and index == 0
+            fields["by_slot"] = int(taken)
+            implied = {Source.ACT_WRITE} if taken else ()
+            self._emit(op.name, fields, accesses, output if last else None, implied=implied)
 
     def _layout_fields(self, op: Linear, layout: RowLayout) -> dict[str, int]:
         """Packs the rows of a layout; what an instruction says of them, whatever its tokens."""

@@ -9,7 +9,8 @@ from vitgen.design.cost import RESOURCE_TITLES, Estimate, array_lanes, check_fit
 from vitgen.design.cost_cycles import Road
 from vitgen.design.cost_resources import Bill, bill, grid_cost, lane_items
 from vitgen.design.cost_workload import Workload
-from vitgen.design.engine import LANES_PER_PROCESS, MAX_WORD_BITS, MULTIPLIERS_PER_DSP, Engine
+from vitgen.design.engine import LANES_PER_PROCESS, MAX_WORD_BITS, Engine
+from vitgen.design.lanes import KAPPA, products_per_dsp
 from vitgen.design.needs import Needs, needs_of
 from vitgen.design.search_space import (
     FIFOS,
@@ -94,9 +95,13 @@ class _Search:
         busy = self.workload.macs / (lanes * cycles)
         return min(1.0, busy / self.limits.busy_floor) / cycles
 
+    def per_dsp(self, weight_bits: int) -> int:
+        """Rows of a DSP."""
+        return products_per_dsp(self.array, weight_bits, self.needs.act_bits)
+
     def grids(self) -> Iterator[_Ranked]:
         """Grids within the DSP slices, with a lower bound of their cycles."""
-        per_dsp = MULTIPLIERS_PER_DSP[self.array]
+        per_dsp = {bits: self.per_dsp(bits) for bits in (4, 8)}
         for group, groups in token_grids(self.needs.tokens, self.limits):
             token_lanes = group * groups
             least, most = -(-group // per_dsp[8]), int(self.stock["dsp"]) // token_lanes
@@ -109,20 +114,24 @@ class _Search:
                     grid = Grid(group, groups, dsp_rows, pot_rows)
                     lanes = self.admit(grid)
                     if lanes:
-                        yield _Ranked(grid, lanes, quick_bound(self.workload, self.array, grid))
+                        yield _Ranked(
+                            grid, lanes, quick_bound(self.workload, self.array, grid, per_dsp)
+                        )
 
     def admit(self, grid: Grid) -> int:
         """Lanes of the array on ``grid``, 0 if a limit or the board forbids it."""
-        per_dsp = MULTIPLIERS_PER_DSP[self.array][4 if self.workload.narrow else 8]
+        per_dsp = self.per_dsp(4 if self.workload.narrow else 8)
         rows = grid.dsp_rows * per_dsp + grid.pot_rows
         lanes = rows * grid.token_lanes
         if self.limits.max_multipliers and lanes > self.limits.max_multipliers:
             return 0
         if -(-self.needs.residual_words // rows) < self.limits.min_row_tiles:
             return 0
-        if self.workload.stems and grid.dsp_rows * MULTIPLIERS_PER_DSP[self.array][8] < 2:
+        if self.workload.stems and grid.dsp_rows * self.per_dsp(8) < 2:
             return 0  # the gate of a convolution and another row
-        units = grid_cost(self.array, grid.sizes, max_k=self.needs.max_k)
+        units = grid_cost(
+            self.array, grid.sizes, max_k=self.needs.max_k, act_bits=self.needs.act_bits
+        )
         if units.dsp > self.stock["dsp"] or units.lut > self.stock["lut"]:
             return 0
         return lanes
@@ -173,9 +182,7 @@ class _Search:
         if whole.bram36 > self.stock["bram36"] * 1.1:  # a shorter FIFO may still bring it in
             self.refuse(probe, whole)
             return None
-        fitted = fit_lanes(
-            form, self.stock["dsp"] - rest_dsp, self.stock["lut"] - rest_lut
-        )
+        fitted = fit_lanes(form, self.stock["dsp"] - rest_dsp, self.stock["lut"] - rest_lut)
         if fitted is None:
             self.refuse(probe, whole)
             return None
@@ -332,10 +339,8 @@ def choose_for(
         raise VitgenError(
             f"The utilisation is {utilisation:g}.", "It lies above 0 and is at most 1."
         )
-    if array not in MULTIPLIERS_PER_DSP:
-        raise VitgenError(
-            f"Unknown array {array!r}.", f"Choose {' or '.join(MULTIPLIERS_PER_DSP)}."
-        )
+    if array not in KAPPA:
+        raise VitgenError(f"Unknown array {array!r}.", f"Choose {' or '.join(KAPPA)}.")
     return _Search(needs, steps, board, clock, array, utilisation, limits or Limits()).run()
 
 

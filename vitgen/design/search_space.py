@@ -8,17 +8,19 @@ the timeline decides among the best.
 from dataclasses import dataclass, replace
 
 from vitgen.design.array import longest_k
+from vitgen.design.cost_array import Cost
 from vitgen.design.cost_cycles import (
     Road,
     array_cycles,
+    exposed_norm,
     load_beats,
     norm_cycles,
     product_times,
     turn_cycles,
 )
-from vitgen.design.cost_resources import Cost, grid_cost
+from vitgen.design.cost_resources import grid_cost
 from vitgen.design.cost_stem import StemShape
-from vitgen.design.cost_work import Load, Norm, Product
+from vitgen.design.cost_work import Load, Product
 from vitgen.design.cost_workload import (
     LinearShape,
     LoadShape,
@@ -28,14 +30,13 @@ from vitgen.design.cost_workload import (
     Workload,
 )
 from vitgen.design.engine import (
-    ACCUMULATOR_BITS,
     MAX_WORD_BITS,
-    MULTIPLIERS_PER_DSP,
     Engine,
     divisors,
     turn_gap,
 )
 from vitgen.design.instance import engine_for
+from vitgen.design.lanes import ACCUMULATOR_BITS
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
     COMMAND_LATENCY,
@@ -179,9 +180,9 @@ def pot_choices(workload: Workload, dsp_rows: int, per_dsp: int) -> list[int]:
     return sorted(found) or [0]
 
 
-def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
-    """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way."""
-    per_dsp = MULTIPLIERS_PER_DSP[array]
+def quick_bound(workload: Workload, array: str, grid: Grid, per_dsp: dict[int, int]) -> float:
+    """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way;
+    ``per_dsp``: rows of a DSP by the bits of their weights."""
     narrow, wide = grid.dsp_rows * per_dsp[4], grid.dsp_rows * per_dsp[8]
     gap = turn_gap(array, grid.dsp_rows, grid.dsp_rows, grid.pot_rows)
     q = max((d for d in divisors(grid.groups) if d * grid.group_lanes <= wide), default=1)
@@ -203,7 +204,11 @@ def quick_bound(workload: Workload, array: str, grid: Grid) -> float:
         elif isinstance(shape, ValueShape):
             total += count * slots * -(-shape.head_dim // wide) * shape.keys
         elif isinstance(shape, NormShape):
-            total += count * (slots + 1) * shape.features
+            if shape.between:  # the last slots of the product before it are hidden
+                hidden = (slots - 1) * (shape.between[0] + gap)
+                total += count * max(0, 2 * shape.features - hidden)
+            else:
+                total += count * (slots + 1) * shape.features
         elif isinstance(shape, StemShape):
             total += count * slots * _stem_bound(shape, narrow + grid.pot_rows, wide, gap)
     return float(total)
@@ -233,7 +238,7 @@ class ClosedForm:
         # Neither the widths of the units nor the way of the weights change the tiles.
         self._linear: list[tuple[int, Product]] = []
         self._heads: list[tuple[int, Product, tuple[Product, ...]]] = []
-        self._norms: list[tuple[int, Norm]] = []
+        self._norms: list[tuple[int, NormShape]] = []
         self._loads = 0.0
         for shape, count in workload.shapes.items():
             if isinstance(shape, LinearShape):
@@ -242,7 +247,7 @@ class ClosedForm:
                 scores = ScoreShape(shape.tokens, shape.keys, shape.head_dim).products(probe)
                 self._heads.append((count, scores[0], shape.products(probe)))
             elif isinstance(shape, NormShape):
-                self._norms += [(count, norm) for norm in shape.products(probe)]
+                self._norms.append((count, shape))
             elif isinstance(shape, StemShape):
                 for times, work in shape.repeated(probe):
                     if isinstance(work, Product):
@@ -302,7 +307,16 @@ class ClosedForm:
     def norm(self, engine: Engine) -> float:
         """Cycles of the LayerNorms, for which the array waits."""
         wait = COMMAND_LATENCY + ARRAY_LATENCY + REQUANT_LATENCY + 2 * WRITE_LATENCY
-        return sum(count * (norm_cycles(engine, norm) + wait) for count, norm in self._norms)
+        gap = turn_gap(engine.array, engine.dsp_rows, engine.dsp_rows, engine.pot_rows)
+        total = 0.0
+        for count, shape in self._norms:
+            if shape.between:
+                before, after = (float(k + gap) for k in shape.between)
+                slots = engine.slots(shape.tokens)
+                total += count * exposed_norm(engine, shape.features, slots, before, after)
+            else:
+                total += count * (norm_cycles(engine, *shape.products(engine)) + wait)
+        return total
 
 
 def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] | None:
@@ -316,8 +330,8 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
     widths = unit_lanes(engine.group_lanes)
     lanes = Lanes(*[widths[0]] * 4)
     cycles = form.cycles(lanes)
-    max_k = longest_k(engine)
-    need = grid_cost(engine.array, grid, lanes.widths, max_k)
+    sizes = (longest_k(engine), engine.act_bits)
+    need = grid_cost(engine.array, grid, lanes.widths, *sizes)
     while True:
         over = need.dsp > dsp or need.lut > lut
         best: tuple[float, Lanes, float, Cost] | None = None
@@ -326,7 +340,7 @@ def fit_lanes(form: ClosedForm, dsp: float, lut: float) -> tuple[Lanes, float] |
             if not below:
                 continue
             trial = replace(lanes, **{unit: below[0]})
-            slower, cost = form.cycles(trial), grid_cost(engine.array, grid, trial.widths, max_k)
+            slower, cost = form.cycles(trial), grid_cost(engine.array, grid, trial.widths, *sizes)
             saved = max(need.dsp - cost.dsp, (need.lut - cost.lut) / LUTS_PER_DSP)
             rate = (slower - cycles) / saved
             if best is None or rate < best[0]:

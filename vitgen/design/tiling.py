@@ -29,6 +29,13 @@ class TileGroup:
     fixed: int
     pot: int
 
+    @property
+    def last_rows(self) -> int:
+        """Rows of the last tile that hold weights: those of a kind fill the tiles one after the other."""
+        before = self.row_tiles - 1
+        fixed = max(0, self.fixed - before * self.fixed_rows)
+        return fixed + max(0, self.pot - before * self.pot_rows)
+
 
 @dataclass(frozen=True)
 class Tiling:

@@ -5,6 +5,7 @@ names a point in time, and an instruction that waits for counts of earlier instr
 wait for itself: the program cannot deadlock on its waits.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from vitgen.design.isa import DONE_DEPTH, Source
@@ -57,8 +58,13 @@ class Waits:
         self._issued = dict.fromkeys(Source, 0)
         self._history: list[tuple[Access, int]] = []
 
-    def issue(self, accesses: list[Access]) -> dict[Source, int]:
+    def issue(
+        self, accesses: Sequence[Access], implied: Collection[Source] = ()
+    ) -> dict[Source, int]:
         """Waits of the next instruction, which makes ``accesses``; then count its commands.
+
+        What it would wait for of ``implied`` sources holds anyway: words that come slot by slot are
+        waited for one slot at a time (:mod:`vitgen.design.chains`).
 
         A process's own earlier commands need no wait (the residual process both adds into its bank
         and reads it for LayerNorm). Waits also keep the completions that nobody collects below
@@ -71,12 +77,13 @@ class Waits:
         }
         for access in accesses:
             for earlier, ordinal in self._history:
-                if access.meets(earlier) and earlier.source is not access.source:
+                own = earlier.source is access.source or earlier.source in implied
+                if access.meets(earlier) and not own:
                     waits[earlier.source] = max(waits.get(earlier.source, 0), ordinal)
         self._count(accesses)
         return waits
 
-    def _count(self, accesses: list[Access]) -> None:
+    def _count(self, accesses: Sequence[Access]) -> None:
         for source in {access.source for access in accesses}:
             self._issued[source] += 1
         for access in accesses:

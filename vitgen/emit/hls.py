@@ -10,12 +10,13 @@ import vitgen
 from vitgen.design import isa, netlist
 from vitgen.design.depths import BURST_BEATS
 from vitgen.design.engine import (
-    ACCUMULATOR_BITS,
     BEAT_BITS,
     POST_BITS,
     POT_CODE_BITS,
     Engine,
 )
+from vitgen.design.lanes import ACCUMULATOR_BITS, layout_for
+from vitgen.design.latencies import RESIDUAL_SETTLE, SLOT_SETTLE
 from vitgen.design.netlist import READ_BURSTS, WRITE_BURSTS
 from vitgen.emit import wiring
 from vitgen.emit.plan import BuildPlan
@@ -45,7 +46,10 @@ def context(engine: Engine) -> dict[str, Any]:
     return {
         "engine": engine,
         "post_bits": POST_BITS,
+        "residual_settle": RESIDUAL_SETTLE,
+        "slot_settle": SLOT_SETTLE,
         "acc_bits": ACCUMULATOR_BITS,
+        "narrow": layout_for(engine.array, 4, engine.act_bits),
         "pot_code_bits": POT_CODE_BITS,
         "beat_bits": BEAT_BITS,
         "instruction_bits": isa.INSTRUCTION_BITS,

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from vitgen.design.array import carry_bits, longest_k, pot_sum_bits
+from vitgen.design.array import carry_bits, longest_k, pot_cell_bits, pot_sum_bits, step_bits
 from vitgen.design.engine import Engine, drain_chains
+from vitgen.design.lanes import layout_for
 from vitgen.emit.hls import design_digest
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render
@@ -14,6 +15,8 @@ ARRAY_FILES = (
     "multiply.v",
     "multiply_array.v",
     "multiply_mac.v",
+    "multiply_count.v",
+    "multiply_lut.v",
     "multiply_dsp.v",
     "multiply_pot.v",
     "multiply_mux.v",
@@ -50,11 +53,19 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
             f"{chains} chains of {engine.dsp_rows} DSPs.", f"Choose 1 to {engine.dsp_rows}."
         )
     max_k = longest_k(engine)
+    cell_bits, upper_bits = pot_cell_bits(engine.pot_rows, max_k, engine.act_bits)
+    narrow = layout_for("dsp48", 4, engine.act_bits)
     values: dict[str, Any] = {
         "engine": engine,
         "chains": chains,
         "max_k": max_k,
-        "carry_bits": carry_bits(max_k),
+        "double": max(border.canary_bits for border in narrow.borders) == 2,
+        "narrow": narrow,
+        "wide": layout_for("dsp48", 8, engine.act_bits),
+        "carry_bits": carry_bits(max_k, engine.act_bits),
+        "step_bits": step_bits(-(-engine.dsp_rows // chains), max_k, engine.act_bits),
+        "pot_cell_bits": cell_bits,
+        "pot_step_bits": upper_bits,
         "pot_sum_bits": pot_sum_bits(max_k, engine.act_bits),
     }
     design = design_digest(engine)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vitgen import __version__, boards
 from vitgen.data import ImageFolder
-from vitgen.design.engine import MULTIPLIERS_PER_DSP
+from vitgen.design.lanes import KAPPA
 from vitgen.errors import VitgenError
 from vitgen.models.config import VitConfig
 from vitgen.models.config import config as model_config
@@ -68,7 +68,7 @@ class BuildRequest:
     def __post_init__(self) -> None:
         if self.scheme is not None:
             _choice("scheme", self.scheme, SCHEMES)
-        _choice("array", self.array, tuple(MULTIPLIERS_PER_DSP))
+        _choice("array", self.array, tuple(KAPPA))
         self.architecture()
         board = boards.load(self.board)
         if self.pot_ratio is not None and not 0.0 <= self.pot_ratio <= 1.0:

@@ -97,7 +97,7 @@ def _withheld(instruction: Instruction) -> list[str]:
     shares a stream with that."""
     fields = instruction.fields
     if instruction.opcode is Opcode.NORM:
-        return ["residual_command"]
+        return [] if fields.get("by_slot") else ["residual_command"]
     if instruction.opcode is Opcode.LOAD:
         to_residual = fields["load_target"] == LoadTarget.RESIDUAL
         return ["load_command", *(["residual_command"] if to_residual else [])]

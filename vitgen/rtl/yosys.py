@@ -68,7 +68,7 @@ _BODY = (
 
 LUTS = {
     **{f"LUT{inputs}": 1 for inputs in range(1, 7)},
-    "INV": 1,
+    "LUT6_2": 1, "INV": 1,
     "SRL16E": 1, "SRLC32E": 1,
     "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8,
     "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "RAM256X1D": 8,

@@ -180,11 +180,18 @@ std::size_t run_select() {
 }
 
 std::size_t run_params() {
+  hls::stream<record_command> splits;
   hls::stream<param_command> commands;
+  hls::stream<norm_param_command> norm_commands;
   hls::stream<beat_t> beats;
+  hls::stream<record_t> gemm_records, norm_records;
   hls::stream<param> gemm[TOKEN_GROUPS], norm[TOKEN_GROUPS];
+  command(splits, [](record_command& c) {
+    c.norm = next();
+    c.records = next();
+  });
   command(commands, [](param_command& c) {
-    c.mode = next();
+    c.constant = next();
     c.row_tiles = next();
     c.slots = next();
     c.rows = next();
@@ -193,11 +200,19 @@ std::size_t run_params() {
     c.mult = next();
     c.limit = next();
   });
+  command(norm_commands, [](norm_param_command& c) {
+    c.slots = next();
+    c.features = next();
+    c.base = next();
+    c.stride = next();
+  });
   fill(beats);
-  param_replay(commands, beats, gemm, norm);
+  record_split(splits, beats, gemm_records, norm_records);
+  param_replay(commands, gemm_records, gemm);
+  norm_replay(norm_commands, norm_records, norm);
   for (auto& group : gemm) show_params(group);
   for (auto& group : norm) show_params(group);
-  return beats.size();
+  return beats.size() + gemm_records.size() + norm_records.size();
 }
 
 std::size_t run_load() {
@@ -241,7 +256,7 @@ std::size_t run_feed() {
   for (auto& word : probs) word = next_word<ACT_BITS>();
   hls::stream<feed_command> commands;
   hls::stream<act_word> words;
-  hls::stream<done_t> done;
+  hls::stream<done_t> slot_ready, done;
   command(commands, [](feed_command& c) {
     c.source = next();
     c.base = next();
@@ -252,11 +267,13 @@ std::size_t run_feed() {
     c.token_outer = next();
     c.run = next();
     c.jump = next();
+    c.by_slot = next();
   });
-  feed(commands, acts, probs, words, done);
+  for (std::int64_t left = next(); left > 0; --left) slot_ready.write(1);
+  feed(commands, acts, probs, slot_ready, words, done);
   give_stream(words, [](const act_word& word) { give_signed<ACT_BITS>(word); });
   show(done);
-  return 0;
+  return slot_ready.size();
 }
 
 constexpr int MEMORY_BEATS = 100;

@@ -223,16 +223,16 @@ void run_residual() {
   const std::int64_t count = next();
   for (std::int64_t i = 0; i < count; ++i) {
     auto command = start<residual_command>();
-    command.op = next();
+    command.load = next();
     command.words = next();
+    command.head = next();
+    command.rows = next();
     command.base = next();
     command.stride = next();
-    command.slots = next();
     command.features = next();
     commands.write(command);
-    for (std::int64_t word = 0; word < command.words.to_int64(); ++word) {
-      if (command.op == RESIDUAL_LOAD) loads.write(next_post());
-      if (command.op == RESIDUAL_ADD) sums.write(next_post());
+    for (std::int64_t left = next(); left > 0; --left) {
+      (command.load ? loads : sums).write(next_post());
     }
   }
   stop(commands);
@@ -252,21 +252,23 @@ void give_bank(const std::vector<act_word>& bank, hls::stream<done_t>& done, std
 void run_act_write() {
   hls::stream<act_write_command> commands;
   hls::stream<tagged_act> sources[4];
-  hls::stream<done_t> done;
+  hls::stream<done_t> slot_ready, done;
   std::vector<act_word> bank(ACT_DEPTH, act_word(0));
   const std::int64_t count = next();
   for (std::int64_t i = 0; i < count; ++i) {
     auto command = start<act_write_command>();
     command.source = next();
     command.words = next();
+    command.features = next();
     commands.write(command);
-    for (std::int64_t word = 0; word < command.words.to_int64(); ++word) {
+    for (std::int64_t left = next(); left > 0; --left) {
       sources[command.source.to_int()].write(next_act());
     }
   }
   stop(commands);
   act_write(commands, sources[WRITE_REQUANT], sources[WRITE_GELU], sources[WRITE_NORM],
-            sources[WRITE_LOAD], bank.data(), done);
+            sources[WRITE_LOAD], bank.data(), slot_ready, done);
+  give(slot_ready.size());
   give_bank(bank, done, commands.size() + sources[0].size() + sources[1].size() +
                             sources[2].size() + sources[3].size());
 }
