@@ -76,6 +76,13 @@ Images = Annotated[
     int | None,
     typer.Option(help="Images to verify; default: every test digit, or one photograph; one for rtl."),
 ]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        help="Prune tokens before blocks: BLOCK:RATE,..., the share of the image's patches that goes on, "
+        "such as 3:0.70,6:0.39,9:0.21 (docs/heatvit.md)."
+    ),
+]
 
 
 def _print_json(value: Any) -> None:
@@ -114,6 +121,7 @@ def build(
     images: Images = None,
     out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of synthetic weights.")] = 0,
+    keep: Keep = None,
     as_json: Json = False,
 ) -> None:
     """Build an accelerator: HLS C++, weights, program, and evidence.
@@ -126,7 +134,7 @@ def build(
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
         board=board, clock_mhz=clock_mhz, checkpoint=checkpoint, calibrate=calibrate,
-        config=config, seed=seed, target_fps=target_fps,
+        config=config, seed=seed, target_fps=target_fps, keep=keep,
     )  # fmt: skip
     directory = out or Path("build") / request.name
     report = run(request, directory, verify=verify, images=images, console=console)
@@ -305,6 +313,7 @@ def estimate(
         Path | None,
         typer.Option(help="File (.svg) for a picture of frames/s against DSPs and LUTs of many designs."),
     ] = None,
+    keep: Keep = None,
     as_json: Json = False,
 ) -> None:
     """Estimate frames per second and resources, without building.
@@ -317,7 +326,7 @@ def estimate(
 
     request = BuildRequest(
         model=model, bits=bits, scheme=scheme, array=array, pot_ratio=_ratio(pot_ratio),
-        board=board, clock_mhz=clock_mhz, config=config, target_fps=target_fps,
+        board=board, clock_mhz=clock_mhz, config=config, target_fps=target_fps, keep=keep,
     )  # fmt: skip
     result = run(request, pareto=pareto, console=console)
     if as_json:
@@ -383,6 +392,13 @@ def train(
     config: Config = None,
     epochs: Annotated[int | None, typer.Option(help="Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    keep: Keep = None,
+    latency: Annotated[
+        float | None,
+        typer.Option(
+            help="Find where to prune for this share of the unpruned network's modelled cycles, 0 to 1."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory; default: build/MODEL_train.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -395,7 +411,7 @@ def train(
 
     result = run(
         model, bits, scheme=scheme, pot_ratio=_ratio(pot_ratio), settings=config, epochs=epochs,
-        seed=seed, out=out or Path("build") / f"{model_config(model).name}_train", console=console,
+        seed=seed, keep=keep, target=latency, out=out or Path("build") / f"{model_config(model).name}_train", console=console,
     )  # fmt: skip
     if as_json:
         _print_json(result)
@@ -404,6 +420,10 @@ def train(
         f"top-1: float {100 * result['accuracy_float']:.2f} %, quantized "
         f"{100 * result['accuracy_quant']:.2f} % after {result['epochs']} epochs"
     )
+    if "keep" in result:
+        rates = ", ".join(f"{100 * rate:.1f} %" for rate in result["rates"])
+        typer.echo(f"keep rates: {result['keep']}; kept of held-out patches: {rates}")
+        typer.echo(f"modelled cycles: {100 * result['cycles']:.1f} % of the unpruned network's")
     typer.echo(f"checkpoint: {result['checkpoint']}")
 
 

@@ -97,6 +97,60 @@ def test_format_1_has_no_relu(tmp_path: Path) -> None:
     assert dump(again) == files
 
 
+def test_format_2_has_no_counts(tmp_path: Path) -> None:
+    files = dump(tiny_vit_graph(np.random.default_rng(0), **SIZES))
+
+    def older(record: dict[str, Any]) -> None:
+        record["format"] = 2
+        for tensor in record["tensors"]:
+            tensor.pop("count")
+        for op in record["ops"]:
+            op.pop("group", None)
+            if op["kind"] == "linear":
+                op.pop("heads")
+
+    assert dump(load(write(tmp_path, edit(files, older)))) == files
+
+
+def test_selectors_round_trip(tmp_path: Path) -> None:
+    graph = tiny_vit_graph(np.random.default_rng(0), depth=2, thresholds={0: 8000, 1: 1}, **SIZES)
+    files = dump(graph)
+    again = load(write(tmp_path, files))
+    assert dump(again) == files and again.tensors == graph.tensors
+    record = json.loads(files["ir.json"])
+    assert op_of(record, "compact") == {
+        "kind": "compact", "name": "blocks.0.selector.compact",
+        "inputs": ["embed.add", "blocks.0.selector.score"],
+        "output": "blocks.0.selector.compact", "threshold": 8000,
+    }  # fmt: skip
+    counts = {tensor["name"]: tensor["count"] for tensor in record["tensors"]}
+    assert counts["blocks.0.selector.score"] is None and counts["head"] is None
+    assert counts["blocks.0.attn.qk"] == counts["blocks.1.selector.score"]
+    assert counts["blocks.1.selector.score"] == "blocks.0.selector.compact"
+    assert counts["blocks.1.mlp.add"] == "blocks.1.selector.compact"
+
+
+@pytest.mark.parametrize(
+    ("tensor", "count", "message"),
+    [
+        ("blocks.0.attn.q", None, "counts tokens by blocks.0.selector.compact"),
+        ("blocks.0.attn.q", "blocks.0.selector.score", "counts tokens by"),
+        ("embed", "blocks.0.selector.compact", "counts tokens by None"),
+        ("patches", "blocks.0.selector.compact", "source 'patches' has a count"),
+        ("embedding", "blocks.0.selector.compact", "source 'embedding' has a count"),
+        ("head", "blocks.0.selector.compact", "counts tokens by None"),
+        ("embed", 3, "count of embed is 3"),
+    ],
+)
+def test_counts_that_no_op_gives(tmp_path: Path, tensor: str, count: Any, message: str) -> None:
+    files = dump(tiny_vit_graph(np.random.default_rng(0), thresholds={0: 8000}, **SIZES))
+
+    def spoil(record: dict[str, Any]) -> None:
+        next(t for t in record["tensors"] if t["name"] == tensor)["count"] = count
+
+    refuse(write(tmp_path, edit(files, spoil)), message)
+
+
 def test_stem_round_trip(tmp_path: Path) -> None:
     graph = conv_graph(np.random.default_rng(0), height=5, width=4, channels=3, relu=True)
     files = dump(graph)
@@ -125,8 +179,10 @@ def test_layout_of_the_specification(files: dict[str, bytes]) -> None:
         "constants",
         "ops",
     ]
-    assert record["format"] == 2 and record["constants"] == ["embedding"]
-    assert list(record["tensors"][0]) == ["name", "shape", "bits", "scale", "interval", "fraction"]
+    assert record["format"] == 3 and record["constants"] == ["embedding"]
+    assert list(record["tensors"][0]) == [
+        "name", "shape", "bits", "scale", "interval", "fraction", "count"
+    ]  # fmt: skip
     linear = record["ops"][0]
     assert linear["kind"] == "linear" and linear["weight"] == {"array": "embed/weight"}
     with zipfile.ZipFile(io.BytesIO(files["ir.npz"])) as archive:
@@ -196,7 +252,7 @@ def test_the_edit_itself_is_harmless(tmp_path: Path, files: dict[str, bytes]) ->
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "format": (lambda r: r.update(format=3), "format 3"),
+    "format": (lambda r: r.update(format=4), "format 4"),
     "no format": (lambda r: r.pop("format"), "cannot be read"),
     "unknown op": (lambda r: r["ops"][0].update(kind="convolve"), "Unknown op 'convolve'"),
     "private op": (lambda r: r["ops"][0].update(kind="_head_product"), "Unknown op"),
@@ -312,11 +368,15 @@ def test_a_pickle_is_never_run(tmp_path: Path, files: dict[str, bytes]) -> None:
 def test_known_ops() -> None:
     assert known() == [
         "add",
+        "compact",
         "gelu",
         "layernorm",
         "linear",
         "matmul_av",
         "matmul_qk",
+        "pool",
+        "score",
+        "sigmoid",
         "softmax",
         "unfold",
     ]

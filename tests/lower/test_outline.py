@@ -40,7 +40,7 @@ SETTINGS = {
 }
 EVERY = [("vit_digits", setting) for setting in SETTINGS] + [
     ("deit_t", "layers"), ("deit_s", "few"), ("deit_b", "mixed"), ("lvvit_s", "wide"),
-    ("lvvit_m", "beside"),
+    ("lvvit_m", "beside"), ("vit_canvas", "mixed"),
 ]  # fmt: skip
 
 

@@ -15,7 +15,9 @@ SMALL = {"image": 28, "patch": 14, "embed_dim": 200, "heads": 5, "depth": 2, "ml
 
 
 def test_names_have_configurations():
-    assert names() == ["vit_digits", "deit_t", "deit_s", "deit_b", "lvvit_s", "lvvit_m"]
+    assert names() == [
+        "vit_digits", "vit_canvas", "deit_t", "deit_s", "deit_b", "lvvit_s", "lvvit_m"
+    ]  # fmt: skip
     for name in names():
         assert config(name).name == name
 

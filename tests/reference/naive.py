@@ -33,15 +33,16 @@ def requant(acc: int, mult: int, shift: int, bits: int) -> int:
 
 def linear(op: dict[str, Any], x: Matrix, bits: int) -> Matrix:
     tokens = len(x) if op["tokens"] is None else op["tokens"]
-    result = []
+    result, size = [], len(op["weight"][0])
     for row in x[:tokens]:
         out = []
-        for weights, bias, mult in zip(op["weight"], op["bias"], op["mult"], strict=True):
-            acc = bias
-            for a, w in zip(row, weights, strict=True):
-                acc += a * w
-            y = requant(acc, mult, op["shift"], bits)
-            out.append(max(y, 0) if op["relu"] else y)
+        for head in range(op["heads"]):
+            for weights, bias, mult in zip(op["weight"], op["bias"], op["mult"], strict=True):
+                acc = bias
+                for k in range(size):
+                    acc += row[head * size + k] * weights[k]
+                y = requant(acc, mult, op["shift"], bits)
+                out.append(max(y, 0) if op["relu"] else y)
         result.append(out)
     return result
 
@@ -110,6 +111,90 @@ def softmax_row(scores: Row, fraction: int, bits: int, shift: int = 0) -> Row:
     return [min((e * reciprocal + half) // (2 * half), limit(bits)) for e in terms]
 
 
+def softmax_groups(row: Row, group: int, fraction: int, bits: int, shift: int) -> Row:
+    result = []
+    for start in range(0, len(row), group):
+        result += softmax_row(row[start : start + group], fraction, bits, shift)
+    return result
+
+
+def sigmoid_value(q: int, fraction: int) -> int:
+    one = 2**fraction
+    size = abs(q)
+    if size >= 5 * one:
+        upper = 32 * one
+    elif 8 * size >= 19 * one:
+        upper = size + 27 * one
+    elif size >= one:
+        upper = 4 * size + 20 * one
+    else:
+        upper = 8 * size + 16 * one
+    value = 32 * one - upper if q < 0 else upper
+    return max(1, min(127, (value + one // 8) // (one // 4)))
+
+
+def mean(tokens: Matrix, weights: Row) -> Row:
+    total = 0
+    for weight in weights:
+        assert 1 <= weight <= 127
+        total += weight
+    assert total < 2**17
+    shift = 16
+    while 2 ** (shift - 16) <= total:
+        shift += 1
+    reciprocal = 2**shift // total
+    assert 2**16 <= reciprocal <= 2**17
+    result = []
+    for f in range(len(tokens[0])):
+        acc = 0
+        for token, weight in zip(tokens, weights, strict=True):
+            acc += token[f] * weight
+        assert abs(acc) < 2**32
+        result.append((acc * reciprocal + 2 ** (shift - 1)) // 2**shift)
+    return result
+
+
+def pool(op: dict[str, Any], x: Matrix) -> Matrix:
+    size = len(x[0]) // op["heads"]
+    means = mean(x, [1] * len(x))
+    result = []
+    for token in x:
+        row = []
+        for head in range(op["heads"]):
+            part = slice(head * size, head * size + size)
+            row += token[part] + means[part]
+        result.append(row)
+    return result
+
+
+def score(classes: Matrix, importance: Matrix) -> Matrix:
+    result = []
+    for token, weights in zip(classes, importance, strict=True):
+        total = divisor = 0
+        for head, weight in enumerate(weights):
+            total += token[2 * head] * weight
+            divisor += weight
+        result.append([(128 * total + divisor // 2) // divisor])
+    return result
+
+
+def compact(
+    op: dict[str, Any], x: Matrix, scores: Matrix, package: bool
+) -> tuple[Matrix, bool]:
+    """The tokens that go on, and whether the last is a package."""
+    result, gone, weights = [x[0]], [], []
+    for n in range(1, len(x)):
+        old_package = package and n == len(x) - 1
+        if scores[n][0] >= op["threshold"] and not old_package:
+            result.append(x[n])
+        else:
+            gone.append(x[n])
+            weights.append(max(scores[n][0] // 128, 1))
+    if not gone:
+        return result, False
+    return [*result, mean(gone, weights)], True
+
+
 def gelu_value(q: int, fraction: int, op: dict[str, Any], bits: int) -> int:
     knee = KNEES[fraction]
     dist = knee - min(abs(q), knee)
@@ -140,6 +225,17 @@ def layernorm_row(x: Row, op: dict[str, Any], bits: int) -> Row:
     return result
 
 
+def _select(op: dict[str, Any], inputs: list[Any], fraction: int | None) -> Any:
+    if op["kind"] == "sigmoid":
+        assert fraction is not None
+        return [[sigmoid_value(q, fraction) for q in row] for row in inputs[0]]
+    if op["kind"] == "pool":
+        return pool(op, inputs[0])
+    if op["kind"] == "score":
+        return score(*inputs)
+    raise AssertionError(f"docs/ir.md knows no op {op['kind']!r}")
+
+
 def _compute(op: dict[str, Any], inputs: list[Any], fraction: int | None, bits: int) -> Any:
     kind = op["kind"]
     if kind == "linear":
@@ -153,6 +249,8 @@ def _compute(op: dict[str, Any], inputs: list[Any], fraction: int | None, bits: 
     if kind == "softmax":
         assert fraction is not None
         shift = op.get("shift", 0)
+        if op["group"] is not None:
+            return [softmax_groups(row, op["group"], fraction, bits, shift) for row in inputs[0]]
         return [[softmax_row(row, fraction, bits, shift) for row in head] for head in inputs[0]]
     if kind == "gelu":
         assert fraction is not None
@@ -163,7 +261,7 @@ def _compute(op: dict[str, Any], inputs: list[Any], fraction: int | None, bits: 
     if kind == "add":
         pairs = zip(*inputs, strict=True)
         return [[clamp(a + c, bits) for a, c in zip(x, y, strict=True)] for x, y in pairs]
-    raise AssertionError(f"docs/ir.md knows no op {kind!r}")
+    return _select(op, inputs, fraction)
 
 
 def execute(files: dict[str, bytes], patches: Matrix) -> dict[str, Any]:
@@ -177,6 +275,7 @@ def execute(files: dict[str, bytes], patches: Matrix) -> dict[str, Any]:
     tensors = {t["name"]: t for t in graph["tensors"]}
     values = {name: arrays[f"constant/{name}"] for name in graph["constants"]}
     values[graph["input"]] = patches
+    packages = {None: False}
     for record in graph["ops"]:
         op = {
             key: arrays[value["array"]] if isinstance(value, dict) else value
@@ -184,6 +283,10 @@ def execute(files: dict[str, bytes], patches: Matrix) -> dict[str, Any]:
         }
         read = [values[name] for name in op["inputs"]]
         fraction = tensors[op["inputs"][0]]["fraction"]
+        if op["kind"] == "compact":
+            package = packages[tensors[op["inputs"][0]]["count"]]
+            values[op["output"]], packages[op["name"]] = compact(op, *read, package)
+            continue
         values[op["output"]] = _compute(op, read, fraction, tensors[op["output"]]["bits"])
     return values
 

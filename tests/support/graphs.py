@@ -5,12 +5,13 @@ random weights give, so that tensors use their range without sitting at its ends
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.support.selectors import SelectorBuilder
 from vitgen.arith import quantize_multipliers, symmetric_limit
 from vitgen.ir import (
     FIXED,
@@ -274,6 +275,14 @@ class _VitBuilder:
         )
         return mixed
 
+    def selector(self, block: str, stream: str, threshold: int) -> str:
+        """The stream behind a token selector."""
+        selector = SelectorBuilder(
+            self.rng, self.builder, block, tokens=self.tokens, width=self.width, heads=self.heads,
+            fraction=self.fraction, delta=self.delta,
+        )  # fmt: skip
+        return selector.build(stream, self.norm(f"{block}.selector.norm", stream), threshold)
+
     def block(self, block: str, stream: str, softmax_shift: int) -> str:
         mixed = self.attention(block, self.norm(f"{block}.norm1", stream), softmax_shift)
         stream = self.residual(f"{block}.attn.proj", stream, mixed, self.width, f"{block}.attn.add")
@@ -317,6 +326,7 @@ def tiny_vit_graph(
     residual_std: float = 2000.0,
     stem: StemSizes | None = None,
     shifts: Sequence[int] = (0,),
+    thresholds: Mapping[int, int] | None = None,
 ) -> Graph:
     """A random ViT of the op sequence that lowering produces; tensor names are op names.
 
@@ -333,6 +343,7 @@ def tiny_vit_graph(
         more make the additions saturate often.
     stem : a convolutional stem in the place of patches; it determines the tokens.
     shifts : of the softmax of each block in turn, from the first again when they are used up.
+    thresholds : of the token selectors, by the block behind them.
     """
     if stem is not None:
         tokens = stem.tokens
@@ -372,6 +383,8 @@ def tiny_vit_graph(
     builder.constant("embedding", embedding.astype(np.int64), 16, RESIDUAL_SCALE)
     stream = vit.add("embed.add", "embed", "embedding")
     for index in range(depth):
+        if thresholds and index in thresholds:
+            stream = vit.selector(f"blocks.{index}", stream, thresholds[index])
         stream = vit.block(f"blocks.{index}", stream, shifts[index % len(shifts)])
     last = vit.norm("norm", stream, tokens=1)
     vit.linear(

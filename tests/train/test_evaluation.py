@@ -14,7 +14,8 @@ from vitgen.lower.prepare import float_twin, prepare
 from vitgen.models import VitConfig
 from vitgen.quant import QuantConfig
 from vitgen.reference import predict, preprocess
-from vitgen.train.loop import Trainer, accuracy, normalise
+from vitgen.train.loop import Trainer, normalise
+from vitgen.train.loop import evaluate as evaluate_model
 from vitgen.train.recipe import DIGITS
 
 CONFIG = VitConfig("small", image=8, patch=4, embed_dim=24, depth=1, heads=2, channels=1, classes=10,
@@ -46,7 +47,7 @@ def test_the_held_out_digits(trained):
     assert found["images"] == done[-1] == 599 and done == sorted(done)
     normal = normalise(torch.tensor(images), CONFIG)
     assert found["top1"]["fake_quantized"] == result.accuracy_quant
-    assert found["top1"]["float"] == accuracy(twin, normal, torch.tensor(labels))
+    assert found["top1"]["float"] == evaluate_model(twin, normal, torch.tensor(labels)).accuracy
     patches = np.stack([preprocess(graph.meta, image) for image in images]).astype(np.int64)
     integer = predict(graph, patches).argmax(axis=1)
     assert found["top1"]["integer"] == np.mean(integer == labels)

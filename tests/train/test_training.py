@@ -15,7 +15,7 @@ from vitgen.models import VitConfig, create, load_checkpoint, load_into
 from vitgen.quant import QuantConfig
 from vitgen.reference import predict, preprocess
 from vitgen.train import recipe_for, train
-from vitgen.train.loop import Epoch, Trainer, accuracy, normalise
+from vitgen.train.loop import Epoch, Trainer, evaluate, normalise
 from vitgen.train.recipe import DIGITS
 from vitgen.train.state import METADATA
 
@@ -246,7 +246,7 @@ def test_the_checkpoint_loads_with_its_scales(whole):
     model = create(SMALL, QUANT, 3)
     load_into(model, load_checkpoint(result.checkpoint))
     images, labels = trainer(result.checkpoint.parent).held_out
-    assert accuracy(model, normalise(images, SMALL), labels) == result.accuracy_quant
+    assert evaluate(model, normalise(images, SMALL), labels).accuracy == result.accuracy_quant
 
 
 def test_recipes_are_for_models_of_digits():

@@ -14,6 +14,7 @@ from vitgen.errors import VitgenError
 from vitgen.ir import (
     POT,
     Add,
+    Compact,
     Gelu,
     Graph,
     LayerNorm,
@@ -204,8 +205,18 @@ class _Fuser:
         names = {op.name for pair in convs for op in pair}
         return StemStep(stem, project), names | {unfold.name, product.name, project.post.name}
 
+    def _refuse_selectors(self) -> None:
+        for op in self._graph.ops:
+            if isinstance(op, Compact):
+                raise VitgenError(
+                    f"Op {op.name} prunes tokens, and a graph with token selectors cannot be "
+                    "scheduled yet.",
+                    "Build without keep rates; training and the integer reference have them.",
+                )
+
     def run(self) -> list[Step]:
         """The steps in order."""
+        self._refuse_selectors()
         graph = self._graph
         steps: list[Step] = []
         if not isinstance(self._users[graph.input][0], Unfold):

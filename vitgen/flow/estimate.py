@@ -34,6 +34,11 @@ def estimate(
     asked = request.describe()
     if pareto is not None and pareto.suffix != ".svg":
         raise VitgenError(f"--pareto is {pareto}.", "Give a file that ends in .svg.")
+    if request.architecture().keep:
+        raise VitgenError(
+            f"{request.name} has token selectors, which the accelerator cannot be scheduled for yet.",
+            "Estimate it without keep rates.",
+        )
     shown = console or Console(quiet=True)
     with shown.status(f"looking at {request.name}") as status:
         settled = settle(request, lambda what: status.update(what))

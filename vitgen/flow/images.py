@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitgen.data import ImageFolder, digits, photographs
+from vitgen.data import Digits, ImageFolder, canvases, digits, photographs
 from vitgen.emit.host import Picture
 from vitgen.errors import VitgenError
 from vitgen.flow.request import BuildRequest
@@ -31,9 +31,12 @@ _CREDIT_PHOTOGRAPH = """sample.png: the centre of china.jpg, a photograph that s
 _CREDIT_FOLDER = "sample.png: the first image of the folder that the build was calibrated with."
 
 
-def reads_digits(config: VitConfig) -> bool:
-    """Whether a model reads scikit-learn's digits: 8 x 8, one channel, ten classes."""
-    return (config.image, config.channels, config.classes) == (8, 1, 10)
+def digits_of(config: VitConfig) -> tuple[Digits, Digits] | None:
+    """Training part and held-out third of scikit-learn's digits as a model reads them: 8 x 8, or on
+    canvases of 24 x 24, one channel, ten classes. None for other models."""
+    loaders = {(8, 1, 10): digits, (24, 1, 10): canvases}
+    load = loaders.get((config.image, config.channels, config.classes))
+    return None if load is None else load()
 
 
 def _sources(
@@ -42,8 +45,9 @@ def _sources(
     if folder is not None:
         found = ImageFolder(folder).sample(count, seed) if training else _images(folder)
         return (with_channels(image, config.channels) for image in found)
-    if reads_digits(config):
-        return iter(digits()[0 if training else 1].images)
+    parts = digits_of(config)
+    if parts is not None:
+        return iter(parts[0 if training else 1].images)
     crops = photographs(config.image, count, seed)
     return [with_channels(crop, config.channels) for crop in crops]
 
@@ -92,11 +96,12 @@ def labelled_images(
         found = ImageFolder(folder)
         _check_classes(config, found)
         return len(found), ((with_channels(i, config.channels), c) for i, c in found)
-    if not reads_digits(config):
+    parts = digits_of(config)
+    if parts is None:
         raise VitgenError(
             f"There is no test set for {config.name}.", "Give a folder of images with --data."
         )
-    part = digits()[1]
+    part = parts[1]
     return len(part.labels), zip(part.images, (int(c) for c in part.labels), strict=True)
 
 
@@ -128,8 +133,9 @@ def verification_images(
     """
     config = model_config(request.model)
     wanted = 1 if count is None else count
-    if count is None and reads_digits(config) and request.calibrate is None:
-        wanted = len(digits()[1].images)
+    parts = digits_of(config)
+    if count is None and parts is not None and request.calibrate is None:
+        wanted = len(parts[1].images)
     sources = islice(_sources(config, request.calibrate, wanted, request.seed, False), wanted)
     batch = [preprocess(graph.meta, np.asarray(image)) for image in sources]
     if len(batch) < wanted:
@@ -150,5 +156,5 @@ def sample_picture(request: BuildRequest) -> Picture:
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
     if request.calibrate is not None:
         return Picture(file.getvalue(), _CREDIT_FOLDER)
-    credit = _CREDIT_DIGITS if reads_digits(config) else _CREDIT_PHOTOGRAPH
+    credit = _CREDIT_PHOTOGRAPH if digits_of(config) is None else _CREDIT_DIGITS
     return Picture(file.getvalue(), credit)

@@ -10,7 +10,6 @@ from vitgen.flow.images import calibration_batch
 from vitgen.flow.request import BuildRequest
 from vitgen.interop.tools import require
 from vitgen.ir import Graph
-from vitgen.models.config import config as model_config
 
 if TYPE_CHECKING:
     from vitgen.models.vit import Vit
@@ -38,7 +37,7 @@ def model_of(request: BuildRequest, tell: Callable[[str], None] = lambda _: None
         )
     from vitgen.lower.prepare import prepare
 
-    config = model_config(request.model)
+    config = request.architecture()
     return prepare(
         config,
         request.quant(),
@@ -65,7 +64,12 @@ def _import_request(request: BuildRequest, tell: Callable[[str], None]) -> Graph
     from vitgen.interop.qonnx_import import agreement, read_qonnx
     from vitgen.lower.network import assemble
 
-    config = model_config(request.model)
+    config = request.architecture()
+    if config.keep:
+        raise VitgenError(
+            f"{request.checkpoint} is a quantized network; token selectors cannot be added to it.",
+            "Leave the keep rates out, or give weights.",
+        )
     images = calibration_batch(config, request.calibrate, IMPORT_IMAGES, request.seed)
     network = read_qonnx(request.checkpoint, config, request.quant(), images)
     graph = assemble(network.numbers, request.name)

@@ -163,6 +163,8 @@ def settle(request: BuildRequest, tell: Tell = lambda _: None) -> Settled:
     """
     if is_import(request):
         return _imported(request)
+    if request.architecture().keep:
+        return _pruned(request)
     request, origin = _trained(request)
     board = boards.load(request.board)
     tried: list[dict[str, Any]] = []
@@ -197,6 +199,17 @@ def _imported(request: BuildRequest) -> Settled:
     _require_bits(request)
     reason = f"The rows of {request.checkpoint.name} have their schemes: the engine follows them."
     return Settled(request, None, _record(request, "checkpoint", reason, [], None))
+
+
+def _pruned(request: BuildRequest) -> Settled:
+    """The request of a network with token selectors: it is lowered, and no engine is searched."""
+    if request.bits is None:
+        raise VitgenError(
+            "The network has token selectors, for which no engine is searched yet.",
+            "Give --bits instead of a target.",
+        )
+    reason = "The network has token selectors, for which no engine is searched yet."
+    return Settled(request, None, _record(request, "request", reason, [], None))
 
 
 def _trained(request: BuildRequest) -> tuple[BuildRequest, str]:

@@ -14,7 +14,9 @@ from vitgen import __version__, boards
 from vitgen.data import ImageFolder
 from vitgen.design.lanes import KAPPA
 from vitgen.errors import VitgenError
+from vitgen.models.config import VitConfig
 from vitgen.models.config import config as model_config
+from vitgen.models.keep import parse_keep
 from vitgen.quant.config import QuantConfig
 
 SCHEMES = ("fixed", "pot", "mixed")
@@ -46,6 +48,7 @@ class BuildRequest:
     seed : of synthetic weights, 0 to 2**32 - 1.
     target_fps : frames per second that the smallest engine is to give; None asks for the fastest.
     wide_ratio : share of 8-bit rows in ``4+8``; None takes the file's or the default.
+    keep : keep rates of token selectors, ``3:0.70,6:0.39,9:0.21``; None takes the model's own.
 
     Raises
     ------
@@ -65,12 +68,13 @@ class BuildRequest:
     seed: int = 0
     target_fps: float | None = None
     wide_ratio: float | None = None
+    keep: str | None = None
 
     def __post_init__(self) -> None:
         if self.scheme is not None:
             _choice("scheme", self.scheme, SCHEMES)
         _choice("array", self.array, tuple(KAPPA))
-        model_config(self.model)
+        self.architecture()
         board = boards.load(self.board)
         if self.pot_ratio is not None and not 0.0 <= self.pot_ratio <= 1.0:
             raise VitgenError(f"--pot-ratio is {self.pot_ratio}.", "Give a share from 0 to 1.")
@@ -100,6 +104,13 @@ class BuildRequest:
     def name(self) -> str:
         """Name of the model, also where it comes from a config file."""
         return model_config(self.model).name
+
+    def architecture(self) -> VitConfig:
+        """The model asked for, with its token selectors."""
+        config = model_config(self.model)
+        if self.keep is None:
+            return config
+        return dataclasses.replace(config, keep=parse_keep(self.keep))
 
     def quant(self) -> QuantConfig:
         """The quantization asked for, per-layer settings included; the bits are given."""

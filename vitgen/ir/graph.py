@@ -64,6 +64,10 @@ class Graph:
                 raise VitgenError(
                     f"The source {name!r} is not declared.", "Declare every tensor."
                 )
+            if self.tensors[name].count is not None:
+                raise VitgenError(
+                    f"The source {name!r} has a count of tokens.", "Only a compaction gives one."
+                )
         for name, data in self.constants.items():
             tensor = self.tensors[name]
             if (
@@ -107,7 +111,14 @@ class Graph:
                     "Declare every tensor.",
                 )
             output = self.tensors[op.output]
-            proven = op.check(self.inputs_of(op), output)
+            inputs = self.inputs_of(op)
+            proven = op.check(inputs, output)
+            if output.count != op.count_of(inputs):
+                raise VitgenError(
+                    f"Op {op.name} counts tokens by {op.count_of(inputs)}, {op.output} by "
+                    f"{output.count}.",
+                    "State the count that the op gives.",
+                )
             if proven.lo < output.interval.lo or proven.hi > output.interval.hi:
                 raise VitgenError(
                     f"Op {op.name} can produce {proven.lo}..{proven.hi}, but {op.output} states "
@@ -163,8 +174,9 @@ class GraphBuilder:
         inputs: Sequence[Tensor] = [self._tensors[name] for name in op.inputs]
         loose = Tensor(op.output, shape, bits, scale, full_range(bits), fraction)
         proven = op.check(inputs, loose)
+        count = op.count_of(inputs)
         self._ops.append(op)
-        return self._declare(dataclasses.replace(loose, interval=proven))
+        return self._declare(dataclasses.replace(loose, interval=proven, count=count))
 
     def finish(self, output: str) -> Graph:
         """The graph; ``output`` names the logits."""

@@ -14,10 +14,11 @@ from vitgen.ir.graph import Graph
 from vitgen.ir.ops.base import OPS, Array, Op
 from vitgen.ir.tensor import Interval, Tensor
 
-FORMAT = 2
-"""Written; 2 has the op ``unfold`` and the field ``relu`` of ``linear`` more than 1."""
+FORMAT = 3
+"""Written; 2 has the op ``unfold`` and the field ``relu`` of ``linear`` more than 1, 3 the ops of token
+selectors, counts of tensors, ``heads`` of ``linear`` and ``group`` of ``softmax``."""
 
-READABLE = (1, FORMAT)
+READABLE = (1, 2, FORMAT)
 
 
 def _op_to_json(op: Op) -> dict[str, Any]:
@@ -105,6 +106,8 @@ def _tensor_from_json(record: dict[str, Any]) -> Tensor:
     _whole(f"The width of {name}", record["bits"])
     if record["fraction"] is not None:
         _whole(f"The fraction of {name}", record["fraction"])
+    if not isinstance(record.get("count"), str | None):
+        raise VitgenError(f"The count of {name} is {record['count']!r}, no name.", "Build again.")
     return Tensor(**dict(record, shape=shape, interval=Interval(lo, hi)))
 
 
@@ -137,8 +140,7 @@ def _parse(directory: Path) -> Graph:
     record = json.loads((directory / "ir.json").read_text())
     if record["format"] not in READABLE:
         raise VitgenError(
-            f"ir.json has format {record['format']}, this vitgen reads "
-            f"{' and '.join(map(str, READABLE))}.",
+            f"ir.json has format {record['format']}, this vitgen reads 1 to {FORMAT}.",
             "Build again with this version.",
         )
     with np.load(directory / "ir.npz", allow_pickle=False) as archive:

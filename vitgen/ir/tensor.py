@@ -41,6 +41,8 @@ class Tensor:
     scale : real value of 1; informational, no integer depends on it.
     interval : proven at lowering, never wider than the symmetric range of ``bits``.
     fraction : fractional bits where the binary point is fixed (``scale == 2**-fraction``), else None.
+    count : the compaction that says at run time how many of the tokens (and keys) there are, the shape
+        being the most; None where all are always there.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Tensor:
     scale: float
     interval: Interval
     fraction: int | None = None
+    count: str | None = None
 
     def __post_init__(self) -> None:
         if not 4 <= self.bits <= 16:

@@ -7,13 +7,18 @@ import numpy as np
 
 from vitgen.ir import (
     Add,
+    Compact,
     Gelu,
     Graph,
     GraphBuilder,
     LayerNorm,
     MatMulAV,
     MatMulQK,
+    Op,
     OutlineBuilder,
+    Pool,
+    Score,
+    Sigmoid,
     Softmax,
     Tensor,
     Unfold,
@@ -53,11 +58,12 @@ class _Assembly:
         tokens: int | None = None,
         divisor: float = 1.0,
         relu: bool = False,
+        heads: int = 1,
     ) -> Tensor:
         """A linear layer into the site of ``op``."""
         site, rows = self.site(op), self.numbers.rows[op]
-        node = linear_op(op, x, rows, site.scale, tokens, divisor, relu)
-        shape = (x.tokens if tokens is None else tokens, len(rows.scale))
+        node = linear_op(op, x, rows, site.scale, tokens, divisor, relu, heads)
+        shape = (x.tokens if tokens is None else tokens, heads * len(rows.scale))
         return self.builder.add(node, shape, site.bits, site.scale, site.fraction)
 
     def add(self, op: str, stream: Tensor, increment: Tensor) -> Tensor:
@@ -137,15 +143,54 @@ class _Assembly:
         mixed = self.builder.add(av, (tokens, width), site.bits, site.scale)
         return self.linear(f"{name}.proj", mixed, divisor=self.numbers.divisor)
 
-    def mlp(self, name: str, x: Tensor) -> Tensor:
-        """From the normalised tokens to the increment of the stream."""
-        hidden = self.linear(f"{name}.fc1", x)
-        op = f"{name}.gelu"
+    def gelu(self, op: str, x: Tensor) -> Tensor:
+        """A GELU into the site of ``op``."""
         site = self.site(op)
         # The integer GELU returns twice its value, which keeps the halving exact.
-        mult, shift = multiplier(op, hidden.scale / 2 * self.factor(op) / site.scale)
-        gelu = Gelu(op, (hidden.name,), f"{op}.out", self.numbers.deltas[op], mult, shift)
-        active = self.builder.add(gelu, hidden.shape, site.bits, site.scale)
+        mult, shift = multiplier(op, x.scale / 2 * self.factor(op) / site.scale)
+        node = Gelu(op, (x.name,), f"{op}.out", self.numbers.deltas[op], mult, shift)
+        return self.builder.add(node, x.shape, site.bits, site.scale)
+
+    def active(self, op: str, x: Tensor, heads: int = 1) -> Tensor:
+        """A linear layer of a token selector and its GELU."""
+        return self.gelu(f"{op}_gelu", self.linear(op, x, heads=heads))
+
+    def selector(self, block: int, stream: Tensor) -> Tensor:
+        """The tokens that go on to a block."""
+        name, heads = f"blocks.{block}.selector", self.config.heads
+        tokens = self.norm(f"{name}.norm", stream)
+        local = self.active(f"{name}.mlp1", tokens, heads)
+        op = f"{name}.pool"
+        shape = (stream.tokens, 2 * local.features)
+        pooled = self.builder.add(
+            Pool(op, (local.name,), f"{op}.out", heads), shape, local.bits, local.scale
+        )
+        x = self.active(f"{name}.mlp2a", pooled, heads)
+        x = self.linear(f"{name}.mlp2c", self.active(f"{name}.mlp2b", x, heads), heads=heads)
+        classes = self.share(Softmax(f"{name}.classes", (x.name,), f"{name}.classes.out", group=2), x)
+        x = self.active(f"{name}.mlp3a", self.linear(f"{name}.mean", tokens))
+        x = self.linear(f"{name}.mlp3b", x)
+        weight = self.share(Sigmoid(f"{name}.importance", (x.name,), f"{name}.importance.out"), x)
+        op = f"{name}.score"
+        site = self.site(op)
+        score = self.builder.add(
+            Score(op, (classes.name, weight.name), f"{op}.out"),
+            (stream.tokens, 1), site.bits, site.scale,
+        )  # fmt: skip
+        op = f"{name}.compact"
+        node = Compact(
+            op, (stream.name, score.name), f"{op}.out", self.numbers.thresholds[block]
+        )
+        return self.builder.add(node, stream.shape, stream.bits, stream.scale)
+
+    def share(self, op: Op, x: Tensor) -> Tensor:
+        """Numbers from 0 to 1 of the shape of ``x``, which ``op`` reads."""
+        site = self.site(op.name)
+        return self.builder.add(op, x.shape, site.bits, site.scale)
+
+    def mlp(self, name: str, x: Tensor) -> Tensor:
+        """From the normalised tokens to the increment of the stream."""
+        active = self.gelu(f"{name}.gelu", self.linear(f"{name}.fc1", x))
         return self.linear(f"{name}.fc2", active, divisor=self.numbers.divisor)
 
     def run(self) -> Graph:
@@ -153,6 +198,8 @@ class _Assembly:
         x = self.embed()
         for index in range(self.config.depth):
             name = f"blocks.{index}"
+            if index in self.config.kept:
+                x = self.selector(index, x)
             inner = self.norm(f"{name}.norm1", x)
             x = self.add(f"{name}.attn.add", x, self.attention(f"{name}.attn", inner))
             inner = self.norm(f"{name}.norm2", x)

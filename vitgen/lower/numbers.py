@@ -85,6 +85,7 @@ class Numbers:
         (``1 / sqrt(D)`` of ``attn.qk``); 1 where an op is not named.
     shifts : of every softmax.
     deltas : of every GELU, in units of 1/256.
+    thresholds : of every token selector, in units of ``2**-14``, by the block behind it.
     divisor : of what attention and MLP add to the stream.
     """
 
@@ -100,6 +101,7 @@ class Numbers:
     shifts: Mapping[str, int]
     deltas: Mapping[str, int]
     divisor: float = 1.0
+    thresholds: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
 
 def graph_meta(config: VitConfig, quant: QuantConfig, input_scale: float) -> dict[str, Any]:

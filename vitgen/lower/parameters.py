@@ -37,13 +37,14 @@ def linear_op(
     tokens: int | None = None,
     divisor: float = 1.0,
     relu: bool = False,
+    heads: int = 1,
 ) -> Linear:
     """A linear layer from ``x`` to a tensor of this scale.
 
     Parameters
     ----------
     scale : real value of 1 in the output.
-    tokens, relu : as :class:`vitgen.ir.Linear` has them.
+    tokens, relu, heads : as :class:`vitgen.ir.Linear` has them.
     divisor : of what the layer computes, its bias included; it goes into the multipliers.
 
     Raises
@@ -72,6 +73,7 @@ def linear_op(
         shift=shift,
         tokens=tokens,
         relu=relu,
+        heads=heads,
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from vitgen import models, quant
+from vitgen.models.checkpoint import SELECTOR
 from vitgen.models.config import VitConfig
 from vitgen.models.vit import Vit
 from vitgen.quant import QuantConfig
@@ -25,7 +26,7 @@ def prepare(
     """A quantized model in evaluation mode, calibrated.
 
     A quantized checkpoint keeps the scales and rows that it was trained with; float weights, or
-    seeded ones, are calibrated.
+    seeded ones, are calibrated, and so are the thresholds of token selectors without trained weights.
 
     Parameters
     ----------
@@ -38,15 +39,25 @@ def prepare(
     VitgenError : the checkpoint does not fit the model.
     """
     model = models.create(config, quantization, seed)
+    selected = False
     if checkpoint is not None:
-        ignored = models.load_into(model, models.load_checkpoint(checkpoint))
+        state = models.load_checkpoint(checkpoint)
+        selected = any(SELECTOR in key for key in state)
+        ignored = models.load_into(model, state)
         if ignored:
             tell(
                 f"{checkpoint.name}: {', '.join(ignored)} left out; the class token alone answers."
             )
     model.eval()
     if not all(bool(quantizer.ready) for quantizer in act_quantizers(model).values()):
-        quant.calibrate(model, torch.from_numpy(images()))
+        batch = torch.from_numpy(images())
+        if selected or not config.keep:
+            quant.calibrate(model, batch)
+            return model
+        # Ranges depend on which tokens go on, and scores on the ranges.
+        quant.calibrate_thresholds(model, batch)
+        quant.calibrate(model, batch)
+        quant.calibrate_thresholds(model, batch)
     return model
 
 

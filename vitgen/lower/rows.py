@@ -19,6 +19,17 @@ def rows_of(layer: torch.nn.Linear | torch.nn.Conv2d, bias: bool = True) -> Rows
     return _rows(row_quantizer(layer), layer.weight, layer.bias if bias else None)
 
 
+def head_means(heads: int, size: int) -> Rows:
+    """The rows of a layer that takes the mean of every head's features: ones, scaled."""
+    return Rows(
+        np.eye(heads, dtype=np.int8).repeat(size, axis=1),
+        np.full(heads, 1.0 / size),
+        np.full(heads, FIXED, dtype=np.uint8),
+        np.full(heads, 8, dtype=np.uint8),
+        np.zeros(heads),
+    )
+
+
 def folded_rows(conv: torch.nn.Conv2d, norm: torch.nn.BatchNorm2d) -> Rows:
     """Quantized rows of a convolution and the BatchNorm behind it."""
     return _rows(row_quantizer(conv), *fold(conv, norm))

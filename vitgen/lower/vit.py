@@ -5,12 +5,15 @@ import math
 import torch
 
 from vitgen.arith.gelu import DELTA_ONE
+from vitgen.arith.selection import SCORE_FRACTION
 from vitgen.errors import VitgenError
 from vitgen.ir import Graph
 from vitgen.lower.network import assemble
 from vitgen.lower.numbers import Norm, Numbers, Rows, Site, graph_meta
-from vitgen.lower.rows import folded_rows, rows_of
+from vitgen.lower.rows import folded_rows, head_means, rows_of
+from vitgen.models.config import VitConfig
 from vitgen.models.layers import Shared
+from vitgen.models.selector import Selector
 from vitgen.models.sites import op_sites, windows
 from vitgen.models.vit import Vit
 from vitgen.quant.activations import ActQuant, act_quantizer
@@ -24,11 +27,14 @@ def _site(quantizer: ActQuant) -> Site:
 def _sites(model: Vit) -> dict[str, Site]:
     """Outputs of all ops that have a quantizer of their own."""
     modules = {op: model.get_submodule(place) for op, place in op_sites(model.config).items()}
-    return {
+    sites = {
         op: _site(act_quantizer(module))
         for op, module in modules.items()
         if not isinstance(module, Shared)
     }
+    for selector in model.selectors():
+        sites[f"blocks.{selector.block}.selector.mlp1_gelu"] = _site(act_quantizer(selector.local))
+    return sites
 
 
 def _norm(module: torch.nn.LayerNorm) -> Norm:
@@ -50,6 +56,13 @@ def _embedding_rows(model: Vit) -> dict[str, Rows]:
     return found | {"embed": rows.by_window(last.kernel)}
 
 
+def _selector_rows(selector: Selector, config: VitConfig) -> dict[str, Rows]:
+    """Rows of a token selector's layers."""
+    name = f"blocks.{selector.block}.selector"
+    rows = {f"{name}.{part}": rows_of(layer) for part, layer in selector.linear_layers()}
+    return rows | {f"{name}.mean": head_means(config.heads, config.head_dim)}
+
+
 def numbers_of(model: Vit) -> Numbers:
     """What lowering takes of a quantized and calibrated model."""
     quant, config = model.quant, model.config
@@ -59,6 +72,9 @@ def numbers_of(model: Vit) -> Numbers:
     factors, shifts = {}, {}
     for index, block in enumerate(model.block_list()):
         name = f"blocks.{index}"
+        if block.selector is not None:
+            rows |= _selector_rows(block.selector, config)
+            norms[f"{name}.selector.norm"] = _norm(block.selector.norm)
         parts = rows_of(block.attn.qkv).split(3)
         rows |= {f"{name}.attn.{part}": own for part, own in zip("qkv", parts, strict=True)}
         rows[f"{name}.attn.proj"] = rows_of(block.attn.proj)
@@ -79,8 +95,12 @@ def numbers_of(model: Vit) -> Numbers:
         position=model.position_constant().detach().double().numpy(),
         factors=factors,
         shifts=shifts,
-        deltas={f"blocks.{index}.mlp.gelu": delta for index in range(config.depth)},
+        deltas={op: delta for op in op_sites(config) if op.endswith("gelu")},
         divisor=config.skip_lam,
+        thresholds={
+            selector.block: round(float(selector.threshold) * 2**SCORE_FRACTION)
+            for selector in model.selectors()
+        },
     )
 
 

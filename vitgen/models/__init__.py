@@ -67,7 +67,8 @@ def load_into(model: Vit, state: Mapping[str, Tensor]) -> list[str]:
     """Copy a checkpoint into a model: timm's, DeiT's or LV-ViT's float weights, or a quantized one.
 
     Float weights alone leave a quantized model to be calibrated, with rows assigned anew. A
-    quantized checkpoint brings its scales and rows; a float model takes only its weights.
+    quantized checkpoint brings its scales and rows; a float model takes only its weights. Float
+    weights of an unpruned network leave token selectors as they are.
 
     Returns
     -------

@@ -20,6 +20,9 @@ from vitgen.quant.calibration import assign_model_rows, forget_scales
 QUANTIZER = ".tensor_quant."
 """In the name of every tensor that belongs to a quantizer and not to the float model."""
 
+SELECTOR = ".selector."
+"""In the name of every tensor of a token selector."""
+
 AUXILIARY = ("aux_head.weight", "aux_head.bias")
 """The classifier on every patch of networks trained with token labels (LV-ViT). Class token and head
 are a network without it; what it adds to the logits is left out."""
@@ -121,6 +124,8 @@ def load_into(model: Vit, state: Mapping[str, Tensor]) -> list[str]:
     if quantized and model.quant is None:
         state = {key: value for key, value in state.items() if QUANTIZER not in key}
     wanted = {k: v for k, v in own.items() if quantized or QUANTIZER not in k}
+    if not quantized and not any(SELECTOR in key for key in state):
+        wanted = {key: value for key, value in wanted.items() if SELECTOR not in key}
     _check_keys(wanted, state)
     for key, value in state.items():
         _check_value(key, value, wanted[key])
@@ -155,7 +160,9 @@ def _check_keys(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         raise VitgenError(
             f"The checkpoint holds {_listed(extra)}, which the model has not ({extra[0]} has shape "
             f"{_shape(state[extra[0]])}).",
-            "Use a checkpoint of this architecture.",
+            "Give the keep rates that it was trained with."
+            if SELECTOR in extra[0]
+            else "Use a checkpoint of this architecture.",
         )
 
 

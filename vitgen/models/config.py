@@ -13,6 +13,7 @@ from typing import Any
 from vitgen.arith.layernorm import MAX_FEATURES
 from vitgen.arith.softmax import MAX_KEYS
 from vitgen.errors import VitgenError
+from vitgen.models.keep import Keep, checked_keep
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -84,6 +85,8 @@ class VitConfig:
     stem : convolutions before the patch embedding, in order, as :class:`StemConv` or as mappings of
         its fields. Each divides the side of the map by its stride; the strides' product divides
         ``patch``, and the embedding's own window and stride are the quotient.
+    keep : blocks before which tokens are pruned, with the mean share of the image's patches that goes
+        on from there; pairs, or text as ``3:0.70,6:0.39,9:0.21``. Empty: an unpruned network.
 
     Raises
     ------
@@ -105,6 +108,7 @@ class VitConfig:
     qkv_bias: bool = True
     skip_lam: float = 1.0
     stem: tuple[StemConv, ...] = ()
+    keep: Keep = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.match(self.name):
@@ -129,6 +133,7 @@ class VitConfig:
         self._check_shape()
         self._check_normalisation()
         self._check_stem()
+        object.__setattr__(self, "keep", checked_keep(self.keep, self.depth))
 
     def _refuse(self, problem: str, remedy: str) -> None:
         raise VitgenError(f"Model {self.name}: {problem}.", remedy)
@@ -255,6 +260,17 @@ class VitConfig:
         return self.maps[-1][1] * self.window**2
 
     @property
+    def kept(self) -> dict[int, float]:
+        """Keep rates by block."""
+        return dict(self.keep)
+
+    @property
+    def selector_widths(self) -> tuple[int, int, int]:
+        """Features of a head behind the first and the second linear layer of a token selector, and
+        hidden features of its head-importance branch."""
+        return max(1, self.head_dim // 2), max(1, self.head_dim // 4), -(-self.heads // 2)
+
+    @property
     def pixel_limit(self) -> float:
         """Largest magnitude of a normalised pixel."""
         return max(
@@ -264,6 +280,7 @@ class VitConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a configuration file holds them."""
         values = dataclasses.asdict(self)
+        values["keep"] = [list(pair) for pair in self.keep]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
@@ -296,6 +313,11 @@ _KNOWN = {
     "vit_digits": VitConfig(
         "vit_digits", image=8, patch=2, embed_dim=64, depth=4, heads=4, channels=1, classes=10,
         mlp_ratio=2.0, mean=(0.5,), std=(0.5,),
+    ),
+    # The same digits at random places of a noisy canvas, where most patches are of no use.
+    "vit_canvas": VitConfig(
+        "vit_canvas", image=24, patch=4, embed_dim=48, depth=4, heads=4, channels=1, classes=10,
+        mlp_ratio=2.0, mean=(0.5,), std=(0.5,), stem=(StemConv(16, 3, 2), StemConv(32, 3)),
     ),
     "deit_t": _deit("deit_t", 192, 3),
     "deit_s": _deit("deit_s", 384, 6),

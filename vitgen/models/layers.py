@@ -116,6 +116,10 @@ class Layers:
         scale = delta2 * 2.0 ** (1 - bits)
         return self._site(ActQuant(bits, SHIFTED, scale, signed=False))
 
+    def share(self, bits: int) -> nn.Module:
+        """A number from 0 to 1, 1 itself left out: ``bits - 1`` binary places."""
+        return self._site(ActQuant(bits, CONSTANT, 2.0 ** (1 - bits), signed=False))
+
     def pixels(self, limit: float) -> nn.Module:
         """The image: the scale covers every normalised pixel."""
         return self._site(ActQuant(PIXEL_BITS, CONSTANT, limit / 127))

@@ -82,6 +82,34 @@ def windows(config: VitConfig) -> list[Window]:
     return [*result, patches]
 
 
+SELECTOR_OPS = (
+    "norm",
+    "mlp1",
+    "mlp1_gelu",
+    "pool",
+    "mlp2a",
+    "mlp2a_gelu",
+    "mlp2b",
+    "mlp2b_gelu",
+    "mlp2c",
+    "classes",
+    "mean",
+    "mlp3a",
+    "mlp3a_gelu",
+    "mlp3b",
+    "importance",
+    "score",
+    "compact",
+)
+"""Ops of a token selector, in order."""
+
+
+def selector_ops(index: int) -> dict[str, str]:
+    """Ops of the token selector before a block, in order, and the module whose output is the op's."""
+    name = f"blocks.{index}.selector"
+    return {f"{name}.{op}": f"{name}.{op}_out" for op in SELECTOR_OPS}
+
+
 def block_ops(index: int) -> dict[str, str]:
     """Ops of a block, in order, and the module whose output is the op's."""
     name = f"blocks.{index}"
@@ -109,6 +137,8 @@ def op_sites(config: VitConfig) -> dict[str, str]:
     sites = {conv_op(n): f"{conv_op(n)}_out" for n in range(1, len(config.stem) + 1)}
     sites.update({"embed": "embed_out", "embed.add": "embed_add_out"})
     for index in range(config.depth):
+        if index in config.kept:
+            sites.update(selector_ops(index))
         sites.update(block_ops(index))
     sites.update({"norm": "norm_out", "head": "head_out"})
     return sites

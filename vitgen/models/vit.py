@@ -5,18 +5,20 @@ One class for both: a quantized model has Brevitas layers in place of torch's, a
 """
 
 import math
+from dataclasses import replace
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from vitgen.models.config import VitConfig
 from vitgen.models.layers import Layers
+from vitgen.models.selector import Selection, Selector, Stream
 from vitgen.models.sites import op_names
 from vitgen.models.stem import PatchEmbed
 from vitgen.quant.calibration import assign_model_rows
 from vitgen.quant.config import QuantConfig
-from vitgen.quant.functions import poly_gelu, poly_softmax
+from vitgen.quant.functions import masked_softmax, poly_gelu, poly_softmax
 
 ATTENTIVE = 1.4
 """Standard deviation of fresh queries and keys; their scores then have about its square."""
@@ -48,17 +50,19 @@ class Attention(nn.Module):
         batch, tokens, _ = x.shape
         return x.reshape(batch, tokens, self.heads, self.head_dim).transpose(1, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, N, C)`` to the increment of the residual stream."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``(B, N, C)`` to the increment of the residual stream; ``mask (B, N)`` says which keys
+        count."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         q = self._split(self.q_out(q))
         k = self._split(self.k_out(k))
         v = self._split(self.v_out(v))
         scores = self.qk_out(q @ k.transpose(-2, -1) / math.sqrt(self.head_dim))
+        keys = None if mask is None else mask[:, None, None]
         if self.delta2 is None:
-            probabilities = scores.softmax(dim=-1)
+            probabilities = masked_softmax(scores, keys)
         else:
-            probabilities = poly_softmax(scores, self.delta2)
+            probabilities = poly_softmax(scores, self.delta2, keys)
         mixed = self.softmax_out(probabilities) @ v
         mixed = self.proj(self.av_out(mixed.transpose(1, 2).flatten(2)))
         return self.proj_out(mixed / self.skip_lam)
@@ -87,10 +91,12 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm block."""
+    """Pre-norm block, behind a token selector where the configuration has one."""
 
-    def __init__(self, name: str, config: VitConfig, layers: Layers) -> None:
+    def __init__(self, index: int, config: VitConfig, layers: Layers) -> None:
         super().__init__()
+        name = f"blocks.{index}"
+        self.selector = Selector(index, config, layers) if index in config.kept else None
         self.norm1 = layers.norm(config)
         self.norm1_out = layers.act(f"{name}.norm1")
         self.attn = Attention(f"{name}.attn", config, layers, self.norm1_out)
@@ -100,9 +106,9 @@ class Block(nn.Module):
         self.mlp = Mlp(f"{name}.mlp", config, layers, self.norm2_out)
         self.mlp_add_out = layers.stream()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, N, C)`` to the same shape."""
-        x = self.attn_add_out(x + self.attn(self.norm1_out(self.norm1(x))))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``(B, N, C)`` to the same shape; ``mask (B, N)`` says which tokens are there."""
+        x = self.attn_add_out(x + self.attn(self.norm1_out(self.norm1(x)), mask))
         return self.mlp_add_out(x + self.mlp(self.norm2_out(self.norm2(x))))
 
 
@@ -130,7 +136,7 @@ class Vit(nn.Module):
         self.embedding = layers.stream()
         self.embed_add_out = layers.stream()
         self.blocks = nn.ModuleList(
-            Block(f"blocks.{n}", config, layers) for n in range(config.depth)
+            Block(n, config, layers) for n in range(config.depth)
         )
         self.norm = layers.norm(config)
         self.norm_out = layers.act("norm")
@@ -148,13 +154,37 @@ class Vit(nn.Module):
         bias = bias.expand(self.config.tokens - 1, -1)
         return self.pos_embed[0] + torch.cat([self.cls_token[0], bias])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images ``(B, C, H, W)`` to logits ``(B, classes)``."""
+    def selectors(self) -> list[Selector]:
+        """The token selectors, in order."""
+        return [block.selector for block in self.block_list() if block.selector is not None]
+
+    def embed(self, images: Tensor) -> Stream:
+        """Normalised images ``(B, C, H, W)`` to the tokens that the first block reads."""
         x = nn.functional.pad(self.patch_embed(images), (0, 0, 1, 0))
-        x = self.embed_add_out(self.embed_out(x) + self.embedding(self.position_constant()))
-        for block in self.blocks:
-            x = block(x)
-        return self.head_out(self.head(self.norm_out(self.norm(x[:, :1]))))[:, 0]
+        return Stream(
+            self.embed_add_out(self.embed_out(x) + self.embedding(self.position_constant()))
+        )
+
+    def run(
+        self, images: Tensor, noise: Generator | None = None
+    ) -> tuple[Tensor, list[Selection]]:
+        """Normalised images ``(B, C, H, W)`` to logits ``(B, classes)`` and what each selector chose.
+
+        Parameters
+        ----------
+        noise : of the selectors' decisions in training; None takes torch's own.
+        """
+        stream, chosen = self.embed(images), []
+        for block in self.block_list():
+            if block.selector is not None:
+                stream, selection = block.selector(stream, noise)
+                chosen.append(selection)
+            stream = replace(stream, x=block(stream.x, stream.mask))
+        return self.head_out(self.head(self.norm_out(self.norm(stream.x[:, :1]))))[:, 0], chosen
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits of :meth:`run`."""
+        return self.run(images)[0]
 
 
 def _initialise(model: Vit, seed: int) -> None:
@@ -176,6 +206,10 @@ def _initialise(model: Vit, seed: int) -> None:
                 continue
             if leaf == "bias":
                 spread(parameter, 0.0)
+            elif ".selector.mlp" in name:
+                # He's; with small logits all scores of an untrained selector would be one half.
+                deviation = (2 / parameter.shape[1]) ** 0.5
+                nn.init.trunc_normal_(parameter, std=deviation, generator=generator)
             elif "norm" in name or ".bn" in name:
                 spread(parameter, 1.0)
             elif name.startswith("patch_embed.conv"):
@@ -187,6 +221,9 @@ def _initialise(model: Vit, seed: int) -> None:
                 nn.init.trunc_normal_(parameter, std=deviation, generator=generator)
             else:
                 nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+            if name.endswith("selector.mlp2c.bias"):
+                # Towards keeping: what goes at random teaches nothing at first.
+                parameter.add_(torch.tensor([1.0, -1.0]))
             if name.endswith("attn.qkv.weight"):
                 width = parameter.shape[1]
                 parameter[: 2 * width] *= ATTENTIVE * width**-0.5 / 0.02

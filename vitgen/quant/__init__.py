@@ -18,6 +18,7 @@ __all__ = [
     "QuantConfig",
     "assign_rows",
     "calibrate",
+    "calibrate_thresholds",
     "frozen_weights",
     "trace",
 ]
@@ -45,6 +46,25 @@ def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = F
     from vitgen.quant.calibration import calibrate as implementation
 
     implementation(model, images, keep_rows)
+
+
+def calibrate_thresholds(model: Vit, images: Tensor | Iterable[Tensor]) -> None:
+    """Set the thresholds of the token selectors to give the keep rates of the configuration.
+
+    For selectors that were not trained, whose scores mean nothing: hardware figures then do. The rates
+    are means over the images; single images keep more or fewer.
+
+    Parameters
+    ----------
+    model, images : as for :func:`calibrate`; a quantized model is best calibrated before and after.
+
+    Raises
+    ------
+    VitgenError : there are no images, or their shape is another.
+    """
+    from vitgen.quant.thresholds import calibrate_thresholds as implementation
+
+    implementation(model, images)
 
 
 def assign_rows(weight: Tensor, layer: LayerQuant, heads: int = 1) -> tuple[Tensor, Tensor]:

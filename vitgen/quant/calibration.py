@@ -54,6 +54,9 @@ def row_layers(model: Vit) -> Iterator[tuple[Weighted, list[tuple[str, int]]]]:
     yield layer(model.patch_embed.proj, "embed")
     for index, block in enumerate(model.block_list()):
         name = f"blocks.{index}"
+        if block.selector is not None:
+            for part, module in block.selector.linear_layers():
+                yield module, [(f"{name}.selector.{part}", 1)]
         yield layer(block.attn.qkv, *(f"{name}.attn.{part}" for part in "qkv"))
         yield layer(block.attn.proj, f"{name}.attn.proj")
         yield layer(block.mlp.fc1, f"{name}.mlp.fc1")
@@ -105,7 +108,10 @@ def _search_clips(layer: Weighted) -> None:
         quantizer.clip[narrow] = best_clips(weight[narrow], limit=7)
 
 
-def _batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
+def image_batches(
+    model: Vit, images: Tensor | Iterable[Tensor], size: int = BATCH
+) -> Iterator[Tensor]:
+    """Calibration images as the model takes them, ``size`` at a time; refuses those of another shape."""
     config = model.config
     expected = (config.channels, config.image, config.image)
     for given in [images] if isinstance(images, Tensor) else images:
@@ -114,7 +120,7 @@ def _batches(model: Vit, images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
                 f"The calibration images have shape {tuple(given.shape)}.",
                 f"Model {config.name} takes (batch, {', '.join(map(str, expected))}).",
             )
-        yield from given.split(BATCH)
+        yield from given.split(size)
 
 
 def _hand_over(observer: ShiftObserver, _module: nn.Module, _args: Any, out: Tensor) -> None:
@@ -155,7 +161,8 @@ def calibrate(model: Vit, images: Tensor | Iterable[Tensor], keep_rows: bool = F
         seen = 0
         try:
             with frozen_weights(model), _values_beside_probabilities(model):
-                for batch in _batches(model, images):
+                # One by one where tokens are pruned: those that went must not widen any range.
+                for batch in image_batches(model, images, 1 if model.config.keep else BATCH):
                     model(batch)
                     seen += len(batch)
             if not seen:

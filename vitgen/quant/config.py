@@ -15,9 +15,9 @@ WEIGHT_BITS = ("4", "8", "4+8")
 LABEL = re.compile(r"(4\+8|4|8)/([4-8])\Z")
 DEFAULT_POT_RATIO = 0.25
 DEFAULT_WIDE_RATIO = 0.25
-ALWAYS_8 = ("embed", "norm", "head", "patch_embed.*")
+ALWAYS_8 = ("embed", "norm", "head", "patch_embed.*", "blocks.*.selector.*")
 """Patterns of ops at 8 bits whatever the configuration: patch embedding, classifier, the norm before
-it, and the convolutions of a stem."""
+it, the convolutions of a stem, and token selectors, which are a hundredth of the products."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from vitgen.reference.preprocess import (
     pixels_of,
     preprocess,
 )
+from vitgen.reference.selection import PACKAGE
 
 __all__ = [
     "EXECUTORS",
+    "PACKAGE",
     "Call",
     "digit_image",
     "exact_float",

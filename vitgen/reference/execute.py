@@ -10,7 +10,7 @@ intermediates stay in the cache. Tensors are kept as ``int16``, which holds ever
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -54,6 +54,7 @@ class Call(Generic[AnyOp]):
     values : data of its inputs, ``int16``.
     output : description of its output.
     saturations : clamped elements by name of :class:`Add` op, to count in.
+    numbers : by count of tokens, the number that each token had in the image, -1 for a package.
     """
 
     op: AnyOp
@@ -61,6 +62,7 @@ class Call(Generic[AnyOp]):
     values: list[Int]
     output: Tensor
     saturations: dict[str, int]
+    numbers: dict[str, Int] = field(default_factory=dict)
 
 
 Executor = Callable[[Call[Any]], Int]
@@ -103,7 +105,7 @@ def _pieces(rows: int, row_elements: int, limit: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
-def _rowwise(function: Callable[[NDArray[np.int64]], NDArray[np.int64]], x: Int) -> Int:
+def rowwise(function: Callable[[NDArray[np.int64]], NDArray[np.int64]], x: Int) -> Int:
     """``function`` along the last axis of ``x``, piece by piece."""
     flat = x.reshape(-1, x.shape[-1])
     result = np.empty(flat.shape, dtype=np.int16)
@@ -114,12 +116,13 @@ def _rowwise(function: Callable[[NDArray[np.int64]], NDArray[np.int64]], x: Int)
 
 @executes(Linear)
 def _linear(call: Call[Linear]) -> Int:
-    op, (tokens, rows) = call.op, call.output.shape
-    (x,) = call.values
+    op, (x,) = call.op, call.values
+    x = x[: call.output.tokens].reshape(-1, op.weight.shape[1])
+    tokens, rows = len(x), op.rows
     # The largest row of |weight| times the largest |x| bounds every partial sum of every row.
     reach = int(np.abs(op.weight.astype(np.int16)).sum(axis=1, dtype=np.int64).max())
     dtype = exact_float(reach * call.tensors[0].interval.magnitude)
-    activations = x[:tokens].astype(dtype)
+    activations = x.astype(dtype)
     result = np.empty((tokens, rows), dtype=np.int16)
     for piece in _pieces(rows, max(op.weight.shape[1], tokens * 8), WEIGHT_PIECE):
         product = activations @ op.weight[piece].astype(dtype).T
@@ -129,7 +132,7 @@ def _linear(call: Call[Linear]) -> Int:
             result[part, piece] = arith.requant(acc, mult, op.shift, call.output.bits)
     if op.relu:
         np.maximum(result, 0, out=result)
-    return result
+    return result.reshape(-1, call.output.features)
 
 
 @executes(Unfold)
@@ -179,21 +182,24 @@ def _matmul_av(call: Call[MatMulAV]) -> Int:
     dtype = _head_float(call, v.shape[0])
     values = _heads(v, call.op.heads, dtype)
     mixed = _head_product(chances.astype(dtype), values, call.op, call.output.bits)
-    return np.ascontiguousarray(mixed.swapaxes(0, 1)).reshape(call.output.shape)
+    return np.ascontiguousarray(mixed.swapaxes(0, 1)).reshape(-1, call.output.features)
 
 
 @executes(Softmax)
 def _softmax(call: Call[Softmax]) -> Int:
     fraction, bits, shift = call.tensors[0].fraction, call.output.bits, call.op.shift
     assert fraction is not None  # Softmax.check
-    return _rowwise(lambda scores: arith.softmax(scores, fraction, bits, shift), call.values[0])
+    (x,) = call.values
+    rows = x if call.op.group is None else x.reshape(-1, call.op.group)
+    found = rowwise(lambda scores: arith.softmax(scores, fraction, bits, shift), rows)
+    return found.reshape(x.shape)
 
 
 @executes(Gelu)
 def _gelu(call: Call[Gelu]) -> Int:
     op, fraction, bits = call.op, call.tensors[0].fraction, call.output.bits
     assert fraction is not None  # Gelu.check
-    return _rowwise(
+    return rowwise(
         lambda x: arith.gelu(x, fraction, op.delta, op.mult, op.shift, bits), call.values[0]
     )
 
@@ -202,7 +208,7 @@ def _gelu(call: Call[Gelu]) -> Int:
 def _layernorm(call: Call[LayerNorm]) -> Int:
     op, bits = call.op, call.output.bits
     gain, bias = op.gain.astype(np.int64), op.bias.astype(np.int64)
-    return _rowwise(
+    return rowwise(
         lambda x: arith.layernorm(x, op.epsilon, gain, bias, op.shift, bits),
         call.values[0][: call.output.tokens],
     )
@@ -249,6 +255,7 @@ def execute(
     patches: Int,
     keep: Collection[str] | None = None,
     saturations: dict[str, int] | None = None,
+    survivors: dict[str, Int] | None = None,
 ) -> dict[str, Int]:
     """Execute ``graph`` on one image.
 
@@ -260,10 +267,12 @@ def execute(
         alone. Any other tensor is freed after its last reader.
     saturations : if given, the number of elements that each residual addition clamped is added to
         it under the name of the op, zeros included.
+    survivors : if given, the numbers that the tokens behind each compaction had in the image, in
+        order, 0 for CLS and -1 for a package, are set in it under the name of the op.
 
     Returns
     -------
-    dict : the kept tensors by name, ``int16``.
+    dict : the kept tensors by name, ``int16``; behind a compaction with the tokens that there are.
 
     Raises
     ------
@@ -277,6 +286,7 @@ def execute(
             f"Graph {graph.name} has no tensor {unknown[0]!r}.", "Keep tensors of `graph.tensors`."
         )
     counts = {} if saturations is None else saturations
+    numbers: dict[str, Int] = {}
     values: dict[str, Int] = {name: data.astype(np.int16) for name, data in graph.constants.items()}
     values[graph.input] = _checked_input(graph, patches)
     last = _last_reads(graph, kept)
@@ -287,11 +297,13 @@ def execute(
                 "Register a function for it with vitgen.reference.executes.",
             )
         read = [values[name] for name in op.inputs]
-        call = Call(op, graph.inputs_of(op), read, graph.tensors[op.output], counts)
+        call = Call(op, graph.inputs_of(op), read, graph.tensors[op.output], counts, numbers)
         values[op.output] = EXECUTORS[op.kind](call)
         for name in {*op.inputs, op.output}:
             if last.get(name) == index:
                 del values[name]
+    if survivors is not None:
+        survivors.update(numbers)
     return {name: value for name, value in values.items() if name in kept}
 
 

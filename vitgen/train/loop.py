@@ -3,18 +3,20 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vitgen import models, quant
-from vitgen.data import Digits, digits
+from vitgen.data import Digits, canvases, digits, place
 from vitgen.errors import VitgenError
 from vitgen.models.config import VitConfig
+from vitgen.models.keep import Keep
 from vitgen.models.vit import Vit
 from vitgen.quant import QuantConfig
 from vitgen.train.recipe import Recipe
@@ -28,7 +30,7 @@ from vitgen.train.state import (
 )
 
 STATE = "state.pt"
-PHASES = ("float", "quant")
+DIGIT_SIDE = 8
 CALIBRATION_IMAGES = 256
 MAX_SEED = 2**32 - 1
 
@@ -41,10 +43,13 @@ class Epoch:
 
     Parameters
     ----------
-    phase : "float" or "quant".
+    phase : "float", "quant"; where tokens are pruned also "stage" and "joint".
     number, total : epochs done in the phase, and its length.
     loss : mean over the epoch.
     accuracy : top-1 on the held-out images, 0..1.
+    keep : keep rates that the phase trains for.
+    rates : shares of the patches that went on behind each selector in the held-out images, 0..1.
+    cycles : modelled cycles of an image with these rates, over those of the unpruned network.
     """
 
     phase: str
@@ -52,6 +57,23 @@ class Epoch:
     total: int
     loss: float
     accuracy: float
+    keep: Keep = ()
+    rates: tuple[float, ...] = ()
+    cycles: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network on the held-out images.
+
+    Parameters
+    ----------
+    accuracy : top-1, 0..1.
+    rates : shares of the patches that went on behind each selector, 0..1.
+    """
+
+    accuracy: float
+    rates: tuple[float, ...] = ()
 
 
 def normalise(images: Tensor, config: VitConfig) -> Tensor:
@@ -61,15 +83,17 @@ def normalise(images: Tensor, config: VitConfig) -> Tensor:
     return (images - mean) / std
 
 
-def accuracy(model: Vit, images: Tensor, labels: Tensor, batch: int = 256) -> float:
-    """Top-1 of a model in evaluation mode, 0..1."""
+def evaluate(model: Vit, images: Tensor, labels: Tensor, batch: int = 256) -> Evaluation:
+    """A model in evaluation mode on normalised images."""
     model.eval()
+    right, kept = 0, [0.0] * len(model.selectors())
     with torch.no_grad(), quant.frozen_weights(model):
-        right = sum(
-            int((model(x).argmax(dim=1) == y).sum())
-            for x, y in zip(images.split(batch), labels.split(batch), strict=True)
-        )
-    return right / len(labels)
+        for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+            logits, chosen = model.run(x)
+            right += int((logits.argmax(dim=1) == y).sum())
+            kept = [n + float(one.kept().sum()) for n, one in zip(kept, chosen, strict=True)]
+    patches = len(labels) * (model.config.tokens - 1)
+    return Evaluation(right / len(labels), tuple(n / patches for n in kept))
 
 
 def warped(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -124,7 +148,10 @@ class Trainer:
             raise VitgenError(f"The seed is {seed}.", f"Give a number from 0 to {MAX_SEED}.")
         self.config, self.quantization, self.recipe, self.seed = config, quantization, recipe, seed
         self.out = Path(out)
-        self.train_part, self.held_out = (_tensors(part) for part in digits())
+        self.side = config.image
+        # Digits for canvases are kept as they are, and placed anew every time they are seen.
+        self.train_part = _tensors(digits()[0])
+        self.held_out = _tensors((digits() if self.side == DIGIT_SIDE else canvases())[1])
         self.settings = settings_of(config, quantization, recipe, seed)
 
     def run(self, progress: Progress = lambda _: None) -> TrainResult:
@@ -150,106 +177,160 @@ class Trainer:
     def _run(self, progress: Progress) -> TrainResult:
         started = time.monotonic()
         open_directory(self.out)
+        self._tell = progress
         saved = load_state(self.out / STATE, self.settings)
-        accuracies = dict(saved.get("accuracies", {}))
-        model = models.create(self.config, None, self.seed)
-        if saved.get("phase") != "quant":
-            accuracies["float"] = self._phase("float", model, saved, accuracies, progress)
+        model = models.create(replace(self.config, keep=()), None, self.seed)
+        if saved.get("phase", "float") == "float":
+            reached = self._phase("float", model, saved, {})
             weights, saved = model.state_dict(), {}
+            before: dict[str, Any] = {"float": weights, "float_accuracy": reached.accuracy}
         else:
-            weights = saved["float"]
-        quantized = models.create(self.config, self.quantization, self.seed)
-        models.load_into(quantized, weights)
+            before = saved["before"]
+            model.load_state_dict(before["float"])
+        before, saved = self._prune(model, before, saved)
+        config = replace(self.config, keep=before.get("keep", ()))
+        quantized = models.create(config, self.quantization, self.seed)
+        models.load_into(quantized, before.get("pruned", before["float"]))
         if not saved:
             self._calibrate(quantized)
-        accuracies["quant"] = self._phase(
-            "quant", quantized, saved, accuracies, progress, float_weights=weights
-        )
-        epochs = self.recipe.float_epochs + self.recipe.quant_epochs
+        found = self._phase("quant", quantized, saved, before)
+        epochs = self._epochs_done(before)
         save_checkpoint(quantized, self.out / CHECKPOINT, self.seed, epochs)
         result = TrainResult(
-            accuracies["float"],
-            accuracies["quant"],
+            before["float_accuracy"],
+            found.accuracy,
             epochs,
             time.monotonic() - started,
             self.out / CHECKPOINT,
+            config.keep,
+            found.rates,
+            self._cycles(config, found.rates),
         )
         write_whole(self.out / RESULT, dump_result(result, self.settings))
         return result
 
+    def _prune(
+        self, model: Vit, before: dict[str, Any], saved: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What comes between the float and the quantized phase: nothing where no token is pruned.
+
+        Parameters
+        ----------
+        model : the unpruned network, trained.
+        before : what earlier phases left, kept in every state.
+        saved : the state that a killed run left in a later phase; else empty.
+
+        Returns
+        -------
+        both, as the quantized phase takes them up.
+        """
+        return before, saved
+
+    def _epochs_done(self, before: dict[str, Any]) -> int:
+        """Epochs of all phases."""
+        return self.recipe.float_epochs + self.recipe.quant_epochs
+
+    def _cycles(self, config: VitConfig, rates: tuple[float, ...]) -> float | None:
+        """Modelled cycles with the rates that were reached, as a share; None where none is asked."""
+        return None
+
     def _calibrate(self, model: Vit) -> None:
-        images, _ = self.train_part
-        quant.calibrate(model, normalise(images[:CALIBRATION_IMAGES], self.config))
+        quant.calibrate(model, self._some_images())
+
+    def _some_images(self) -> Tensor:
+        """Training images that scales and thresholds are set by, normalised."""
+        part = digits()[0] if self.side == DIGIT_SIDE else canvases()[0]
+        return normalise(_tensors(part)[0][:CALIBRATION_IMAGES], self.config)
+
+    def _evaluate(self, model: Vit) -> Evaluation:
+        """The model on the held-out images."""
+        images, labels = self.held_out
+        return evaluate(model, normalise(images, self.config), labels)
+
+    def _loss(
+        self, model: Vit, images: Tensor, labels: Tensor, noise: torch.Generator
+    ) -> Tensor:
+        """What a step lowers; ``noise`` is the epoch's."""
+        return functional.cross_entropy(
+            model(images), labels, label_smoothing=self.recipe.smoothing
+        )
+
+    def _schedule(self, phase: str, before: dict[str, Any]) -> tuple[int, float, int]:
+        """Epochs and peak learning rate of a phase, and the number that sets its random draws apart."""
+        recipe = self.recipe
+        if phase == "float":
+            return recipe.float_epochs, recipe.float_rate, 0
+        return recipe.quant_epochs, recipe.quant_rate, 100_000
 
     def _phase(
-        self,
-        phase: str,
-        model: Vit,
-        saved: dict[str, Any],
-        accuracies: dict[str, float],
-        progress: Progress,
-        float_weights: dict[str, Tensor] | None = None,
-    ) -> float:
+        self, phase: str, model: Vit, saved: dict[str, Any], before: dict[str, Any]
+    ) -> Evaluation:
         recipe = self.recipe
-        epochs = recipe.float_epochs if phase == "float" else recipe.quant_epochs
+        epochs, peak, draws = self._schedule(phase, before)
         optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay))
         if saved:
             model.load_state_dict(saved["model"])
             optimizer.load_state_dict(saved["optimizer"])
-        test_images, test_labels = self.held_out
-        test_images = normalise(test_images, self.config)
-        reached = accuracies.get(phase, 0.0)
+        reached = Evaluation(*saved.get("reached", (0.0, ())))
         for epoch in range(saved.get("epoch", 0), epochs):
-            loss = self._epoch(phase, model, optimizer, epoch, epochs)
-            reached = accuracy(model, test_images, test_labels)
-            accuracies[phase] = reached
+            # Seeded by the epoch, so that a resumed run draws what an uninterrupted one draws.
+            generator = torch.Generator().manual_seed(self.seed * 200_000 + draws + epoch)
+            loss = self._epoch(model, optimizer, generator, (epoch, epochs, peak))
+            if not math.isfinite(loss):
+                raise VitgenError(
+                    f"The loss of epoch {epoch + 1} ({phase}) is {loss}: the training diverged.",
+                    "Train with more bits, or another seed.",
+                )
+            reached = self._evaluate(model)
             state: dict[str, Any] = {
                 "phase": phase,
                 "epoch": epoch + 1,
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
-                "accuracies": accuracies,
+                "reached": (reached.accuracy, reached.rates),
+                "before": before,
             }
-            if float_weights is not None:
-                state["float"] = float_weights
             save_state(self.out / STATE, self.settings, state)
-            progress(Epoch(phase, epoch + 1, epochs, loss, reached))
+            told = Epoch(
+                phase, epoch + 1, epochs, loss, reached.accuracy, model.config.keep, reached.rates,
+                self._cycles(model.config, reached.rates),
+            )  # fmt: skip
+            self._tell(told)
         return reached
 
     def _epoch(
-        self, phase: str, model: Vit, optimizer: torch.optim.Optimizer, epoch: int, epochs: int
+        self,
+        model: Vit,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        turn: tuple[int, int, float],
     ) -> float:
-        recipe = self.recipe
-        # Seeded by the epoch, so that a resumed run draws what an uninterrupted one draws.
-        generator = torch.Generator().manual_seed(
-            (self.seed * len(PHASES) + PHASES.index(phase)) * 100_000 + epoch
-        )
-        peak = recipe.float_rate if phase == "float" else recipe.quant_rate
-        steps = -(-len(self.train_part[1]) // recipe.batch)
+        """One pass over the training images; the mean loss. ``turn``: the epoch, of how many, and the
+        peak learning rate."""
+        epoch, epochs, peak = turn
+        steps = -(-len(self.train_part[1]) // self.recipe.batch)
         model.train()
         total = 0.0
         for step, (images, labels) in enumerate(self._batches(generator)):
             for group in optimizer.param_groups:
-                group["lr"] = rate_at(epoch * steps + step, epochs * steps, peak, recipe.warmup)
+                rate = rate_at(epoch * steps + step, epochs * steps, peak, self.recipe.warmup)
+                group["lr"] = rate
             optimizer.zero_grad()
-            loss = functional.cross_entropy(
-                model(images), labels, label_smoothing=recipe.smoothing
-            )
+            loss = self._loss(model, images, labels, generator)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             total += float(loss.detach()) * len(labels)
-        if not math.isfinite(total):
-            raise VitgenError(
-                f"The loss of epoch {epoch + 1} ({phase}) is {total}: the training diverged.",
-                "Train with more bits, or another seed.",
-            )
         return total / len(self.train_part[1])
 
     def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.train_part
         for chosen in torch.randperm(len(labels), generator=generator).split(self.recipe.batch):
             moved = warped(images[chosen], self.recipe, generator)
+            if self.side != DIGIT_SIDE:
+                draw = int(torch.randint(2**31, (1,), generator=generator))
+                canvas = place(moved.numpy(), np.random.default_rng(draw), self.side)
+                moved = torch.from_numpy(canvas)
             yield normalise(moved, self.config), labels[chosen]
 
 

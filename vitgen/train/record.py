@@ -9,8 +9,10 @@ from typing import Any
 
 from vitgen import __version__
 from vitgen.models.config import VitConfig
+from vitgen.models.keep import Keep
 from vitgen.quant.config import QuantConfig
 from vitgen.train.recipe import Recipe
+from vitgen.train.schedule import Pruning
 
 CHECKPOINT = "checkpoint.safetensors"
 RESULT = "result.json"
@@ -23,9 +25,13 @@ class TrainResult:
     Parameters
     ----------
     accuracy_float, accuracy_quant : top-1 on the held-out images, 0..1, after each phase.
-    epochs : of both phases.
+    epochs : of all phases.
     seconds : of this call; a training that went on after a break took longer altogether.
     checkpoint : the quantized weights with their scales.
+    keep : keep rates of the token selectors; ``accuracy_float`` is that of the unpruned network.
+    rates : shares of the patches that went on behind each in the held-out images, 0..1.
+    cycles : modelled cycles of an image with these rates, over those of the unpruned network; None
+        where nothing is pruned.
     """
 
     accuracy_float: float
@@ -33,13 +39,21 @@ class TrainResult:
     epochs: int
     seconds: float
     checkpoint: Path
+    keep: Keep = ()
+    rates: tuple[float, ...] = ()
+    cycles: float | None = None
 
 
 def settings_of(
-    config: VitConfig, quantization: QuantConfig, recipe: Recipe, seed: int
+    config: VitConfig,
+    quantization: QuantConfig,
+    recipe: Recipe,
+    seed: int,
+    pruning: Pruning | None = None,
 ) -> dict[str, Any]:
     """All that determines a checkpoint, as plain values."""
     return {
+        "pruning": None if pruning is None else dataclasses.asdict(pruning),
         "config": config.to_dict(),
         "quant": quantization.to_dict(),
         "recipe": dataclasses.asdict(recipe),
@@ -59,6 +73,9 @@ def dump_result(result: TrainResult, settings: dict[str, Any]) -> bytes:
         "accuracy_float": result.accuracy_float,
         "accuracy_quant": result.accuracy_quant,
         "epochs": result.epochs,
+        "keep": result.keep,
+        "rates": result.rates,
+        "cycles": result.cycles,
         "checkpoint_sha256": _digest(result.checkpoint),
         "settings": settings,
     }
@@ -78,7 +95,14 @@ def load_result(out: Path, settings: dict[str, Any]) -> TrainResult | None:
         if record["checkpoint_sha256"] != _digest(checkpoint):
             return None
         return TrainResult(
-            record["accuracy_float"], record["accuracy_quant"], record["epochs"], 0.0, checkpoint
+            record["accuracy_float"],
+            record["accuracy_quant"],
+            record["epochs"],
+            0.0,
+            checkpoint,
+            tuple((block, rate) for block, rate in record["keep"]),
+            tuple(record["rates"]),
+            record["cycles"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

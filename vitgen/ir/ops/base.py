@@ -54,8 +54,35 @@ class Op:
         """
         raise NotImplementedError(type(self).__name__)
 
+    def count_of(self, inputs: Sequence[Tensor]) -> str | None:
+        """Count register of the output: that of the inputs, which share one.
+
+        Raises
+        ------
+        VitgenError : they do not.
+        """
+        counts = {x.count for x in inputs}
+        self.require(
+            len(counts) == 1,
+            f"its inputs have different counts of tokens ({', '.join(map(str, counts))}).",
+            "What an op reads comes from one compaction.",
+        )
+        return counts.pop()
+
+    def first_tokens(self, inputs: Sequence[Tensor], tokens: int | None) -> str | None:
+        """Count register of an op that computes the first ``tokens``, or all where that is None."""
+        count = Op.count_of(self, inputs)
+        if tokens is None or count is None:
+            return count
+        self.require(
+            tokens == 1,
+            f"it computes {tokens} tokens of a count that is known at run time.",
+            "Only token 0 is always there.",
+        )
+        return None
+
     def macs(self, inputs: Sequence[Tensor]) -> int:
-        """Multiply-accumulates of the matrix product, 0 for the others."""
+        """Multiply-accumulates of the matrix product, 0 for the others; of the most tokens there are."""
         return 0
 
     def arrays(self) -> Iterator[tuple[str, Array]]:

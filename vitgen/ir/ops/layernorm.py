@@ -33,6 +33,9 @@ class LayerNorm(Op):
     shift: int
     tokens: int | None = None
 
+    def count_of(self, inputs: Sequence[Tensor]) -> str | None:
+        return self.first_tokens(inputs, self.tokens)
+
     def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
         (x,) = inputs
         features = x.features

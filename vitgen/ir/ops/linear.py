@@ -20,7 +20,9 @@ SCHEME_NAMES = {FIXED: "fixed", POT: "pot"}
 class Linear(Op):
     """``y[n, r] = requant(sum_k x[n, k] * weight[r, k] + bias[r], mult[r], shift)``.
 
-    With ``relu``, ``y[n, r]`` is the larger of that and 0.
+    With ``relu``, ``y[n, r]`` is the larger of that and 0. With several heads the same layer runs on
+    each: on features ``h*K .. (h+1)*K - 1`` of the input, K being those of the weight, into
+    ``h*R .. (h+1)*R - 1`` of the output.
 
     Parameters
     ----------
@@ -32,6 +34,7 @@ class Linear(Op):
     mult : ``int32 (rows,)``, below ``2**17``; ``shift``: one for the layer.
     tokens : tokens computed, counted from token 0 (1 for a classifier on CLS); None for all.
     relu : negative results become 0.
+    heads : slices of the input's features that share the layer, at least 1.
     """
 
     kind: ClassVar[str] = "linear"
@@ -44,10 +47,14 @@ class Linear(Op):
     shift: int
     tokens: int | None = None
     relu: bool = False
+    heads: int = 1
+
+    def count_of(self, inputs: Sequence[Tensor]) -> str | None:
+        return self.first_tokens(inputs, self.tokens)
 
     @property
     def rows(self) -> int:
-        """Output features."""
+        """Output features of a head."""
         return int(self.weight.shape[0])
 
     def _check_rows(self) -> None:
@@ -109,14 +116,15 @@ class Linear(Op):
                 "Give one entry per row.",
             )
         self.require(
-            len(x.shape) == 2 and features == x.features,
-            f"the weight takes {features} features, {x.name} has shape {x.shape}.",
+            self.heads >= 1 and len(x.shape) == 2 and self.heads * features == x.features,
+            f"the weight takes {features} features, {x.name} has shape {x.shape} in {self.heads} "
+            "heads.",
             "Check the order of the layers.",
         )
         tokens = x.tokens if self.tokens is None else self.tokens
         self.require(
-            output.shape == (tokens, rows) and 1 <= tokens <= x.tokens,
-            f"the output has shape {output.shape}, not {(tokens, rows)}.",
+            output.shape == (tokens, self.heads * rows) and 1 <= tokens <= x.tokens,
+            f"the output has shape {output.shape}, not {(tokens, self.heads * rows)}.",
             "Check the model's configuration.",
         )
         self._check_rows()
@@ -131,4 +139,4 @@ class Linear(Op):
 
     def macs(self, inputs: Sequence[Tensor]) -> int:
         (x,) = inputs
-        return (self.tokens or x.tokens) * int(self.weight.size)
+        return (self.tokens or x.tokens) * self.heads * int(self.weight.size)

@@ -16,11 +16,13 @@ class Softmax(Op):
     Parameters
     ----------
     shift : 0 to 7, see :func:`vitgen.arith.softmax.softmax`.
+    group : length of the pieces of the last axis that are softmaxed each by itself; None for the whole.
     """
 
     kind: ClassVar[str] = "softmax"
 
     shift: int = 0
+    group: int | None = None
 
     def check(self, inputs: Sequence[Tensor], output: Tensor) -> Interval:
         (x,) = inputs
@@ -35,8 +37,15 @@ class Softmax(Op):
             f"Shifts of probabilities run from 0 to {MAX_SHIFT}.",
         )
         self.require(
-            x.features <= MAX_KEYS,
-            f"{x.features} keys are too many.",
+            self.group is None
+            or (len(x.shape) == 2 and self.group >= 1 and x.features % self.group == 0),
+            f"groups of {self.group} do not divide {x.shape}.",
+            "Give the classes of a head, of features alone.",
+        )
+        keys = x.features if self.group is None else self.group
+        self.require(
+            keys <= MAX_KEYS,
+            f"{keys} keys are too many.",
             f"The sum of the exponentials is exact up to {MAX_KEYS} keys.",
         )
         self.require(
