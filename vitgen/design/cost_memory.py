@@ -151,8 +151,8 @@ class Memory:
         depths 2 to 1,000) and ``process_ram.sv`` (16 to 540 bits, 17 to 3,840 words)."""
         deep = self.depth > LUTRAM_DEPTH
         if not self.fifo:
-            # Two answers wait behind the RAM; LUT RAM has its own read register in flip-flops.
-            return Control(2 * self.width + 10, (2 if deep else 3) * self.width + 3)
+            # LUT RAM has its read register in flip-flops.
+            return Control(2, 1 if deep else self.width + 1)
         places, count = (self.depth - 1).bit_length(), self.depth.bit_length()
         wraps = self.depth & (self.depth - 1) != 0  # pointers are compared with the last place
         if deep:
