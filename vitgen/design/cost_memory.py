@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from vitgen.design.engine import ACCUMULATOR_BITS, BANKS, BEAT_BITS, Engine
 from vitgen.design.netlist import Per, banks, streams
+from vitgen.design.turning import turn
 
 LUTRAM_DEPTH = 64
 """Up to this many words a memory is LUT RAM; beyond, it is block RAM."""
@@ -180,10 +181,13 @@ def memories(engine: Engine) -> list[Memory]:
         for bank in banks(engine)
     ]
     params = max(engine.max_tile_rows, engine.max_features)
+    shape = turn(engine)
+    element = shape.features * engine.act_bits
     found += [
         Memory("weight_replay", 1, stored_bits(engine.row_word_bits), engine.replay_depth, False),
         Memory("value_replay", 1, stored_bits(engine.row_word_bits), engine.max_tokens, False),
         Memory("param_replay", 1, stored_bits(PARAM_BITS), params, False),
+        Memory("value_turn", 2 * shape.rams, stored_bits(element), shape.depth, False),
     ]
     found += [
         Memory(stream.name, copies[stream.per], widths[stream.type], stream.depth, True)

@@ -17,6 +17,7 @@ from vitgen.design.engine import (
     Engine,
 )
 from vitgen.design.netlist import READ_BURSTS, WRITE_BURSTS
+from vitgen.design.turning import turn
 from vitgen.emit import wiring
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render
@@ -44,6 +45,7 @@ def context(engine: Engine) -> dict[str, Any]:
     offsets = isa.offsets()
     return {
         "engine": engine,
+        "turn": turn(engine),
         "post_bits": POST_BITS,
         "acc_bits": ACCUMULATOR_BITS,
         "pot_code_bits": POT_CODE_BITS,
