@@ -34,6 +34,7 @@ from vitgen.design.latencies import (
     root_cycles,
     sub_words,
 )
+from vitgen.design.turning import turn
 from vitgen.errors import DoesNotFit
 
 BEAT_BYTES = BEAT_BITS // 8
@@ -137,12 +138,14 @@ def word_cycles(engine: Engine, product: Product, road: Road) -> float:
 
 
 def turn_cycles(engine: Engine, product: Product) -> int:
-    """Cycles in which ``value_turn`` transposes a head: one key group is read while the one before
-    it is emitted, so each costs the longer of its features and its keys, and the keys of the last are
-    extra."""
+    """Cycles in which ``value_turn`` transposes a head: one key group is written to a tile while the
+    one before it is read from the other, so each costs the longer of the two, and the keys of the last
+    are extra."""
+    shape = turn(engine)
     key_groups = -(-product.k // engine.group_lanes)
     last = (product.k - 1) % engine.group_lanes + 1
-    return key_groups * max(product.fixed_rows, engine.group_lanes) + last
+    fill, read = shape.fill_cycles(product.fixed_rows), shape.read_cycles(engine.group_lanes)
+    return fill + (key_groups - 1) * max(fill, read) + shape.read_cycles(last)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from vitgen.design.engine import BANKS, BEAT_BITS, Engine
 from vitgen.design.lanes import ACCUMULATOR_BITS
 from vitgen.design.netlist import Per, banks, streams
+from vitgen.design.turning import turn
 
 LUTRAM_DEPTH = 64
 """Up to this many words a memory is LUT RAM; beyond, it is block RAM."""
@@ -155,8 +156,8 @@ class Memory:
         depths 2 to 1,000) and ``process_ram.sv`` (16 to 540 bits, 17 to 3,840 words)."""
         deep = self.depth > LUTRAM_DEPTH
         if not self.fifo:
-            # Two answers wait behind the RAM; LUT RAM has its own read register in flip-flops.
-            return Control(2 * self.width + 10, (2 if deep else 3) * self.width + 3)
+            # LUT RAM has its read register in flip-flops.
+            return Control(2, 1 if deep else self.width + 1)
         places, count = (self.depth - 1).bit_length(), self.depth.bit_length()
         wraps = self.depth & (self.depth - 1) != 0  # pointers are compared with the last place
         if deep:
@@ -183,11 +184,14 @@ def memories(engine: Engine) -> list[Memory]:
         )
         for bank in banks(engine)
     ]
+    shape = turn(engine)
+    element = shape.features * engine.act_bits
     found += [
         Memory("weight_replay", 1, stored_bits(engine.row_word_bits), engine.replay_depth, False),
         Memory("value_replay", 1, stored_bits(engine.row_word_bits), engine.max_tokens, False),
         Memory("param_replay", 1, stored_bits(PARAM_BITS), engine.max_tile_rows, False),
         Memory("norm_replay", 1, stored_bits(PARAM_BITS), engine.max_features, False),
+        Memory("value_turn", 2 * shape.rams, stored_bits(element), shape.depth, False),
     ]
     found += [
         Memory(stream.name, copies[stream.per], widths[stream.type], stream.depth, True)

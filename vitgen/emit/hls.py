@@ -18,6 +18,7 @@ from vitgen.design.engine import (
 from vitgen.design.lanes import ACCUMULATOR_BITS, layout_for
 from vitgen.design.latencies import RESIDUAL_SETTLE, SLOT_SETTLE
 from vitgen.design.netlist import READ_BURSTS, WRITE_BURSTS
+from vitgen.design.turning import turn
 from vitgen.emit import wiring
 from vitgen.emit.plan import BuildPlan
 from vitgen.emit.render import render
@@ -45,6 +46,7 @@ def context(engine: Engine) -> dict[str, Any]:
     offsets = isa.offsets()
     return {
         "engine": engine,
+        "turn": turn(engine),
         "post_bits": POST_BITS,
         "residual_settle": RESIDUAL_SETTLE,
         "slot_settle": SLOT_SETTLE,

@@ -137,9 +137,14 @@ class Accesses:
             for second in accesses[index + 1 :]:
                 if first.instruction is second.instruction:
                     continue  # the two ways of one selection
-                if not flow.exclusive(first.block, second.block):
+                if not any(flow.exclusive(a, b) for a in _ways(first) for b in _ways(second)):
                     raise self.function.refusal(
                         second.instruction,
                         f"two accesses of one {what} ({first.choice.place.root[1:]}) in one step",
                         "Access it once per iteration of a pipelined loop.",
                     )
+
+
+def _ways(access: Access) -> list[str]:
+    """Blocks without which an access is not made: its own, and those that its place comes from."""
+    return [access.block, *(label for _, label in access.choice.arrivals)]

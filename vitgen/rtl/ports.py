@@ -153,21 +153,35 @@ class Ports:
         while len(registers.versions) <= stores:
             before = registers.versions[-1]
             access = registers.stores[len(registers.versions) - 1]
-            made = access.instruction
-            value = self.owner.value(made.operands[0], access.block)
-            place = registers.element_of(access.choice)
-            index = self._index(made, access.block, place, registers.array.step)
-            updated = nodes.of_kind(
-                registers.kind,
-                f"array_update({before.name}, {value.name}, indices=[{index.name}])",
-            )
-            runs = self._runs(access)
+            updated, runs = self._updated(registers, before, access), self._runs(access)
             registers.versions.append(
                 nodes.of_kind(
                     registers.kind, f"sel({runs.name}, cases=[{before.name}, {updated.name}])"
                 )
             )
         return registers.versions[stores]
+
+    def _updated(self, registers: Registers, before: Node, access: Access) -> Node:
+        """The array with the word of a store in its place."""
+        made = access.instruction
+        value = self.owner.value(made.operands[0], access.block)
+        place = registers.element_of(access.choice)
+        index = self._index(made, access.block, place, registers.array.step)
+        return self.nodes.of_kind(
+            registers.kind, f"array_update({before.name}, {value.name}, indices=[{index.name}])"
+        )
+
+    def _next_array(self, registers: Registers) -> None:
+        """The array that is left to the next activation."""
+        conditions = {self._runs(access) for access in registers.stores}
+        if len(conditions) == 1:  # a condition of the registers, and no way back from them
+            last = registers.versions[0]
+            for access in registers.stores:
+                last = self._updated(registers, last, access)
+            when = f", predicate={conditions.pop().name}"
+        else:
+            last, when = self._version(registers, len(registers.stores)), ""
+        self.nodes.effect("()", f"next_value(param={registers.element}, value={last.name}{when})")
 
     def _runs(self, access: Access) -> Node:
         runs = self.owner.runs(access.block)
@@ -253,8 +267,7 @@ class Ports:
             self._channel(name, width, sends=True)
             self._send(name, width, accesses, None, token)
         for registers in self._found.registers.values():
-            last = self._version(registers, len(registers.stores))
-            self.nodes.effect("()", f"next_value(param={registers.element}, value={last.name})")
+            self._next_array(registers)
 
     def _write_memory(self, memory: Memory) -> None:
         addresses = self._addresses(memory, memory.stores)
