@@ -129,12 +129,12 @@ def single_steps(program: bytes, record: dict[str, Any]) -> list[tuple[int, byte
     record : ``steps`` of the deployment.
     """
     size = record["instruction_bytes"]
-    no_waits = (1 << record["waits_from"]) - 1
+    alone = (1 << record["alone_bits"]) - 1
     stops = [int(word, 16).to_bytes(size, "little") for word in record["stops"]]
     registers: dict[int, bytes] = {}
     found = []
     for index, stop in enumerate(record["stop_of"]):
-        word = int.from_bytes(program[index * size : (index + 1) * size], "little") & no_waits
+        word = int.from_bytes(program[index * size : (index + 1) * size], "little") & alone
         code = word.to_bytes(size, "little")
         if _field(word, record["opcode"]) == record["set_tokens"]:
             registers[_field(word, record["register"])] = code

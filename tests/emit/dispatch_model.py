@@ -9,7 +9,7 @@ from collections import defaultdict
 from vitgen.design.engine import Engine
 from vitgen.design.isa import ActSource, LoadTarget, Opcode, Route, RowSource, Source
 
-SETTLE, SLOT_SETTLE = 16, 4
+SLOT_SETTLE = 4
 FROM_REQUANT, FROM_GELU, FROM_NORM, FROM_LOAD = range(4)
 STOP = "stop"
 
@@ -108,12 +108,10 @@ class Dispatch:
                 self.send(f"softmax_{process}_command", *fields)
             self.send("prob_write_command", f["dest_base"], f["dest_stride"], slots, keys)
         elif route is Route.RESIDUAL:
-            last = f["post_mult"] % 2048
-            sent = slots * (SETTLE + f["dest_stride"]) if last else 0
+            last = f["post_mult"] % 2048 if f["by_slot"] else 0
             self.send(
-                "residual_command", 0, kept + sent, (kept - slots * last) % (1 << 24), last,
-                f["dest_base"],
-                f["dest_stride"], f["dest_stride"],
+                "residual_command", 0, slots * ((kept // slots - last) % 8192), slots if last else 0,
+                last, f["dest_base"], f["dest_stride"], f["dest_stride"],
             )  # fmt: skip
         else:
             self.send("store_command", kept)
@@ -127,8 +125,7 @@ class Dispatch:
         if opcode is Opcode.NORM:
             if not f["by_slot"]:
                 self.send(
-                    "residual_command", 0, slots * (SETTLE + f["k"]), 0, 0, f["act_base"],
-                    f["act_stride"], f["k"],
+                    "residual_command", 0, 0, slots, 0, f["act_base"], f["act_stride"], f["k"],
                 )  # fmt: skip
         elif opcode is Opcode.LOAD:
             e = self.engine
@@ -138,7 +135,7 @@ class Dispatch:
             if act:
                 self.send("act_write_command", FROM_LOAD, slots * f["k"], 0)
             else:
-                self.send("residual_command", 1, slots * f["k"], slots * f["k"], 0, 0, 0, 0)
+                self.send("residual_command", 1, slots * f["k"], 0, 0, 0, 0, 0)
             self.send(
                 "load_command", f["load_target"], slots, f["k"], f["dest_base"], f["dest_stride"]
             )
@@ -155,5 +152,6 @@ class Dispatch:
             self.send("turn_command", *operand, f["fixed_rows"], keys)
         self.send(
             "feed_command", ActSource(f["act_source"]), f["act_base"], f["act_stride"], k,
-            row_tiles, slots, f["token_outer"], f["act_run"], f["act_jump"], f["by_slot"],
+            row_tiles, slots, f["token_outer"], f["act_run"], f["act_jump"],
+            f["by_slot"] and f["route"] != Route.RESIDUAL,
         )  # fmt: skip

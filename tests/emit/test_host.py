@@ -84,7 +84,7 @@ def test_stops_of_the_steps(make, tmp_path):
     graph = make()
     built = emit(graph, design_of(graph), tmp_path / "build")
     record = json.loads((built.host / PACKAGE / "deployment.json").read_text())["steps"]
-    mask = (1 << record["waits_from"]) - 1
+    mask = (1 << record["alone_bits"]) - 1
     expected = {index: step for index, step in single_steps(built.program)}
     assert {i for i, stop in enumerate(record["stop_of"]) if stop is not None} == set(expected)
     for index, step in expected.items():

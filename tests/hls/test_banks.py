@@ -9,7 +9,7 @@ from tests.support.cpp import Driver
 Int = NDArray[np.int64]
 
 RESIDUAL, ACT_WRITE, BANK_WRITE, PROB_WRITE = 6, 7, 8, 9
-SETTLE, SLOT_SETTLE = 16, 4
+SLOT_SETTLE = 4
 
 
 def tagged(rng: np.random.Generator, addresses: Int, lanes: int, limit: int) -> Int:
@@ -30,11 +30,11 @@ def test_residual(units: Driver) -> None:
     for _ in range(3):
         words = tagged(rng, rng.permutation(depth)[:90], lanes, 32767)
         bank[words[:, 0]] = words[:, 1:]
-        values += [np.array([1, len(words), len(words), 0, 0, 0, 0, len(words)]), words]
+        values += [np.array([1, len(words), 0, 0, 0, 0, 0, len(words)]), words]
         for limit in (300, 32767):
             words = tagged(rng, rng.permutation(depth), lanes, limit)
             bank[words[:, 0]] = np.clip(bank[words[:, 0]] + words[:, 1:], -32767, 32767)
-            values += [np.array([0, len(words), len(words), 0, 0, 0, 0, len(words)]), words]
+            values += [np.array([0, len(words), 0, 0, 0, 0, 0, len(words)]), words]
         for base, stride, slots, features, head, rows in (
             (0, 40, 5, 40, 0, 0), (11, 50, 3, 30, 0, 0), (199, 1, 1, 1, 0, 0),
             (0, 40, 5, 40, 70, 7), (3, 60, 3, 60, 0, 60), (11, 50, 3, 30, 1, 1),
@@ -48,9 +48,8 @@ def test_residual(units: Driver) -> None:
                 bank[words[:, 0]] = np.clip(bank[words[:, 0]] + words[:, 1:], -32767, 32767)
                 incoming.append(words)
                 sent.append(bank[first : first + features].copy())
-            beats = head + slots * (rows + SETTLE + features)
             taken = head + slots * rows
-            values.append(np.array([0, beats, head, rows, base, stride, features, taken]))
+            values.append(np.array([0, head, slots, rows, base, stride, features, taken]))
             values += incoming
         commands += 9
     output = units.run(RESIDUAL, commands, *values)

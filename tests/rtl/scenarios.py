@@ -192,8 +192,8 @@ def residual(e: Engine, rng: random.Random) -> Values:
             pack([(word, bits), (place, 16)])
             for word, place in zip(random_words(rng, len(places), bits), places, strict=True)
         )
-        sent = slots * (16 + features) if op in ("send", "both") else 0
-        commands.append(command((op == "load", 1), (len(places) + sent, 24), (head, 24), (rows, 11),
+        sent = slots if op in ("send", "both") else 0
+        commands.append(command((op == "load", 1), (head, 24), (sent, 10), (rows, 11),
                                 (base, 16), (stride, 13), (features, 13)))  # fmt: skip
     return Values({"commands": [*commands, STOP], "loads": loads, "sums": sums},
                   {"bank": random_words(rng, e.residual_depth, bits)})  # fmt: skip

@@ -34,7 +34,7 @@ SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefin
 # Clash protection: a frame larger than the guard must not step over it.
 # HLS pragmas are not the C++ compiler's; ap_int's default constructor reads what it leaves unset,
 # which g++ reports where it is inlined, in spite of -isystem.
-_ALWAYS = ("-std=c++17", "-DVITGEN_CSIM", "-fPIC", "-pthread", "-fvisibility=hidden",
+_ALWAYS = ("-std=c++17", "-DVITGEN_CSIM", "-include", "vitgen_lanes.h", "-fPIC", "-pthread", "-fvisibility=hidden",
            "-fstack-clash-protection", "-Wall", "-Wextra", "-Wno-unknown-pragmas", "-Wno-maybe-uninitialized",
            "-Wno-uninitialized")
 _UNIT_SUFFIXES = (".cpp", ".cc")

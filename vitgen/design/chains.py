@@ -27,7 +27,8 @@ def _tokens(step: LinearStep) -> int:
 
 
 def chains(steps: list[Step]) -> list[Chain]:
-    """The chains of ``steps``. All three steps of a chain have the same tokens."""
+    """The chains of ``steps``. All three steps of a chain have the same tokens; a product that both
+    reads a LayerNorm and adds to the residual stream ends none."""
     found = []
     for index, norm in enumerate(steps):
         if not isinstance(norm, NormStep) or not 0 < index < len(steps) - 1:
@@ -36,6 +37,7 @@ def chains(steps: list[Step]) -> list[Chain]:
         if not isinstance(adds, LinearStep) or not isinstance(reads, LinearStep):
             continue
         same = _tokens(adds) == norm.y.tokens == _tokens(reads) == norm.x.tokens
-        if adds.route is Route.RESIDUAL and reads.x.name == norm.y.name and same:
+        routes = adds.route is Route.RESIDUAL is not reads.route
+        if routes and reads.x.name == norm.y.name and same:
             found.append(Chain(index - 1, index, index + 1))
     return found

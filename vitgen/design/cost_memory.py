@@ -46,7 +46,7 @@ COMMAND_BITS = {
     "requant_command": 1 + 24 + 6 + 5 + 1 + 3,
     "gelu_command": 1 + 24 + 4 + 9 + 17 + 6 + 5,
     "softmax_command": 1 + 10 + 10 + 4 + 5 + 3,
-    "residual_command": 1 + 1 + 24 + 24 + 11 + 16 + 13 + 13,
+    "residual_command": 1 + 1 + 24 + 10 + 11 + 16 + 13 + 13,
     "norm_command": 1 + 13 + 10 + 50 + 6 + 5,
     "act_write_command": 1 + 2 + 24 + 13,
     "write_command": 1 + 24,

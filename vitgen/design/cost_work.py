@@ -143,7 +143,8 @@ def work_of(engine: Engine, fields: Mapping[str, int], registers: Mapping[int, T
         return Norm(get("k", 0), slots, bool(get("by_slot", 0)))
     keys = registers[get("keys_register", 0)].tokens
     from_keys = get("rows_from_keys", 0)
-    sent_rows = get("post_mult", 0) if get("route", 0) == Route.RESIDUAL else 0
+    sends = get("by_slot", 0) and get("route", 0) == Route.RESIDUAL
+    sent_rows = get("post_mult", 0) if sends else 0
     return Product(
         source=RowSource(get("row_source", 0)),
         route=Route(get("route", 0)),
@@ -157,7 +158,7 @@ def work_of(engine: Engine, fields: Mapping[str, int], registers: Mapping[int, T
         tokens=tokens,
         sent_rows=sent_rows,
         sent_features=get("dest_stride", 0) if sent_rows else 0,
-        by_slot=bool(get("by_slot", 0)),
+        by_slot=bool(get("by_slot", 0)) and not sends,
     )
 
 

@@ -120,6 +120,9 @@ FIELDS: tuple[tuple[str, int], ...] = (
 
 WIDTHS = dict(FIELDS)
 
+TOGETHER = ("by_slot", *(f"wait_{source.name.lower()}" for source in Source))
+"""The last fields: how an instruction runs beside its neighbours. All 0 in one that runs alone."""
+
 
 def offsets() -> dict[str, tuple[int, int]]:
     """``(low bit, width)`` of every field, packed from bit 0 up."""
@@ -130,6 +133,15 @@ def offsets() -> dict[str, tuple[int, int]]:
     if low > INSTRUCTION_BITS:
         raise AssertionError(f"the fields take {low} bits")
     return table
+
+
+def alone_bits() -> int:
+    """Bits of an instruction below those of :data:`TOGETHER`."""
+    names = [name for name, _ in FIELDS]
+    first = len(names) - len(TOGETHER)
+    if set(names[first:]) != set(TOGETHER):
+        raise AssertionError(f"the last fields are {names[first:]}")
+    return offsets()[names[first]][0]
 
 
 @dataclass

@@ -224,10 +224,11 @@ class _Builder:
                 fields |= self._gelu_fields(step.post, self.graph.tensors[op.output].fraction)
             accesses = [self._act_access(x.name, x.features, False), *writes]
             last = index == len(layouts) - 1
-            if sends and last:
+            sent = sends and last
+            if sent:
                 fields["post_mult"] = int(np.sum(layout.drained[-1] != NO_ROW))
             taken = by_slot and index == 0
-            fields["by_slot"] = int(taken)
+            fields["by_slot"] = int(taken or sent)
             implied = {Source.ACT_WRITE} if taken else ()
             self._emit(op.name, fields, accesses, output if last else None, implied=implied)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from vitgen.design.isa import Instruction, Opcode, Route, Source
+from vitgen.design.isa import Instruction, Opcode, Source
 from vitgen.design.program import Program
 
 
@@ -33,7 +33,5 @@ def _alone(instruction: Instruction) -> Instruction:
     fields, reports = dict(instruction.fields), instruction.reports
     if instruction.opcode is Opcode.NORM and fields.get("by_slot"):
         reports |= {Source.RESIDUAL}
-    if fields.get("route") == Route.RESIDUAL:
-        fields.pop("post_mult", None)
     fields.pop("by_slot", None)
     return dataclasses.replace(instruction, fields=fields, reports=reports, waits={})

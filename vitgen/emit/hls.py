@@ -66,6 +66,7 @@ def context(engine: Engine) -> dict[str, Any]:
         ],
         "wait_bits": isa.WIDTHS["wait_feed"],
         "first_wait_bit": offsets["wait_feed"][0],
+        "alone_bits": isa.alone_bits(),
         "sources": [
             {
                 "field": f"wait_{source.name.lower()}",

@@ -5,7 +5,7 @@ The driver is the same for every build; what differs stands in ``deployment.json
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -15,7 +15,7 @@ from vitgen import boards
 from vitgen.design import isa
 from vitgen.design.choice import Design
 from vitgen.design.engine import BEAT_BITS, Engine
-from vitgen.design.isa import Instruction, Opcode, RowSource
+from vitgen.design.isa import Instruction, Opcode, RowSource, alone_bits
 from vitgen.design.program import Program
 from vitgen.design.stepping import single_steps
 from vitgen.emit import wiring
@@ -252,7 +252,7 @@ def _steps(program: Program) -> dict[str, Any]:
     """How the driver makes a program of each instruction, as :mod:`vitgen.design.stepping` does.
 
     A step is: the SET_TOKENS before the instruction, the last of each register, and the instruction,
-    all with their waits cleared (bits from ``waits_from`` on), and the STOP ``stops[stop_of[i]]`` of
+    all cut to ``alone_bits`` bits, without what ties them to others, and the STOP ``stops[stop_of[i]]`` of
     instruction ``i``, null where it is no step.
     """
     table = isa.offsets()
@@ -268,20 +268,10 @@ def _steps(program: Program) -> dict[str, Any]:
         "opcode": list(table["opcode"]),
         "register": list(table["tokens_register"]),
         "set_tokens": int(Opcode.SET_TOKENS),
-        "waits_from": _first_wait(table),
+        "alone_bits": alone_bits(),
         "stops": stops,
         "stop_of": stop_of,
     }
-
-
-def _first_wait(table: Mapping[str, tuple[int, int]]) -> int:
-    """The bit from which on an instruction holds waits and nothing else."""
-    waits: Iterable[str] = (name for name in table if name.startswith("wait_"))
-    first = min(table[name][0] for name in waits)
-    after = [name for name, (low, _) in table.items() if low >= first]
-    if not all(name.startswith("wait_") for name in after):
-        raise AssertionError(f"waits are not the last fields: {after}")
-    return first
 
 
 def _board_facts(name: str) -> dict[str, Any]:

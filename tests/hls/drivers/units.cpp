@@ -224,8 +224,8 @@ void run_residual() {
   for (std::int64_t i = 0; i < count; ++i) {
     auto command = start<residual_command>();
     command.load = next();
-    command.words = next();
     command.head = next();
+    command.slots = next();
     command.rows = next();
     command.base = next();
     command.stride = next();

@@ -8,8 +8,9 @@
 
 #include <ap_int.h>
 
-// Marks the body of a pipelined loop. It cannot be duplicated, so the loop stays one loop.
-extern "C" void vitgen_pipeline(int interval) __attribute__((noduplicate, nothrow));
+// Marks the body of a pipelined loop. It cannot be duplicated, nor does the compiler take a loop with a
+// convergent call apart into loops inside each other: one loop stays one loop.
+extern "C" void vitgen_pipeline(int interval) __attribute__((noduplicate, convergent, nothrow));
 
 template <class T>
 struct vitgen_pack;
