@@ -95,7 +95,9 @@ def test_every_bank_and_stream_is_listed_once(array):
     for bank in banks(made):
         assert listed[f"bank.{bank.name}"].copies == 11
     extra = set(listed) - {s.name for s in streams(made)} - {f"bank.{b.name}" for b in banks(made)}
-    assert extra == {"weight_replay", "value_replay", "param_replay", "norm_replay"}
+    assert extra == {
+        "weight_replay", "value_replay", "param_replay", "norm_replay", "value_turn",
+    }
 
 
 def test_banks_go_to_ultra_ram_as_far_as_it_reaches():
