@@ -15,6 +15,8 @@ from vitgen.interop.qonnx_write import to_qonnx
 
 __all__ = ["stem_images", "stem_model"]
 
+NEARLY_TIED = 0.05  # of the logits' deviation: half of what the floats may be away
+
 
 def naive_values(graph, patches):
     values = naive.execute(ir.dump(graph), patches.tolist())
@@ -86,22 +88,24 @@ def test_odd_graphs(tmp_path):
 
 
 def test_plain_style_is_near(built, tmp_path):
-    """Top-1 and signal over noise of the standard functions; docs/interoperation.md says as much."""
+    """Signal over noise of the standard functions, and logits in the same order but for near ties."""
     graph = ir.load(built)
     model = qonnx_run.load(to_qonnx(graph, exact=False), tmp_path / "m.onnx")
     kinds = {node.op_type for node in model.graph.node}
     assert {"Softmax", "LayerNormalization", "Erf"} <= kinds and not {"Floor", "Cast"} & kinds
     rng = np.random.default_rng(5)
-    ratios, agreed, images = {}, 0, 4
-    for _ in range(images):
+    ratios = {}
+    for _ in range(4):
         found = qonnx_run.integers(model, qonnx_run.on_grid(graph, rng))
         wanted = naive_values(graph, found[graph.input])
-        agreed += wanted[graph.output].argmax() == found[graph.output].argmax()
+        logits, near = (values[graph.output].ravel() for values in (wanted, found))
+        clear = np.subtract.outer(logits, logits) > NEARLY_TIED * logits.std()
+        assert clear.sum() > 0.4 * logits.size * (logits.size - 1)  # of half the ordered pairs
+        assert (np.subtract.outer(near, near)[clear] > 0).all()
         for name, value in wanted.items():
             noise = max(float(((found[name] - value) ** 2).sum()), 1e-9)
             ratio = 10 * np.log10(float((value**2).sum()) / noise)
             ratios[name] = min(ratio, ratios.get(name, 999.0))
-    assert agreed == images
     assert ratios["embed.add.out"] > 100
     assert min(ratios.values()) > 20, ratios
 

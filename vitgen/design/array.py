@@ -34,6 +34,13 @@ def step_bits(length: int, max_k: int, act_bits: int = 8) -> int:
     return min(needed, carry_bits(max_k, act_bits))
 
 
+def open_tiles(array: str, pot_rows: int) -> int:
+    """Tiles that the array holds whose rows have not all left, the one it works on apart."""
+    if array != "dsp48":
+        return 1
+    return 2 if pot_rows > 8 else 4
+
+
 def pot_sum_bits(max_k: int, act_bits: int = 8) -> int:
     """Signed bits of a power-of-two accumulator, whose weights are at most 64; at least the 16 that a
     product takes."""

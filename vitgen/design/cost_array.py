@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vitgen.design.array import carry_bits, pot_cell_bits, pot_sum_bits, step_bits
+from vitgen.design.array import carry_bits, open_tiles, pot_cell_bits, pot_sum_bits, step_bits
 from vitgen.design.cost_memory import lutram_luts
 from vitgen.design.engine import POT_CODE_BITS, drain_chains
 from vitgen.design.lanes import Border, layout_for
@@ -127,7 +127,7 @@ def _pot_parts(grid: tuple[int, int, int, int], max_k: int, act_bits: int) -> It
     counter = COUNTER.lut + count + POT_COUNTER_STEP * step if step else 0
     passing = bits * mux_luts(pot_rows)
     yield "array.pot_passing", lanes, Cost(0, passing + counter, bits + count + step)
-    tiles = 2 if pot_rows > 8 else 4
+    tiles = open_tiles("dsp48", pot_rows)
     places = 1 << (max(pot_rows - 1, 1).bit_length())
     rams = lutram_luts(whole * group_lanes, max(32, tiles * places))
     if step:

@@ -109,10 +109,12 @@ class Breakdown:
 
 
 def drain_gap(engine: Engine, product: Product) -> int:
-    """Cycles between two tiles of a product in which the array does not multiply."""
+    """Cycles between two tiles of a product in which the array does not multiply: also of a short one,
+    whose power-of-two rows need the port of all of them, used or not."""
     per_dsp = products_per_dsp(engine.array, 8 if product.wide else 4, engine.act_bits)
     used = -(-product.fixed_rows // per_dsp)
-    return turn_gap(engine.array, engine.dsp_rows, used, product.pot_rows)
+    gap = turn_gap(engine.array, engine.dsp_rows, used, product.pot_rows)
+    return gap if engine.array == "hls" else max(gap, engine.pot_rows - product.k)
 
 
 def await_cycles(source: Source) -> int:

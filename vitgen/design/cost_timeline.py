@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitgen.design import depths
+from vitgen.design.array import open_tiles
 from vitgen.design.cost_cycles import (
     NormUnit,
     ProductTimes,
@@ -28,6 +29,7 @@ from vitgen.design.latencies import (
     COMMAND_LATENCY,
     DEAL_CYCLES,
     EXP_LATENCY,
+    FEED_LEAD,
     GELU_LATENCY,
     NEXT_CYCLES,
     REQUANT_LATENCY,
@@ -234,7 +236,7 @@ class _Machine:
         if work.source is RowSource.WEIGHTS:
             self.fetch_free = self.fetched(work, times, operand)
         self.starts.append(start)
-        read = self.array_free - times.gap - times.after
+        read = self.array_free - times.gap - times.after - FEED_LEAD
         self.complete(Source.FEED, read, WAIT_CAUSE[Source.FEED])
         if work.source is RowSource.KEYS:
             self.complete(Source.KEYS, read, WAIT_CAUSE[Source.KEYS])
@@ -274,8 +276,10 @@ class _Machine:
             end += RESIDUAL_LATENCY
             # Increments queue behind a load of the stream: a full queue stops the array.
             queue = depths.residual_rows(self.engine).depth - depths.HAND_OVER.depth
-            first = start + times.tile - times.gap
-            first += queue * sub_words(self.engine, self.engine.requant_lanes)
+            open_ = open_tiles(self.engine.array, self.engine.pot_rows)
+            first = start + open_ * times.tile - times.gap
+            row = max(times.tile, times.floor) / work.tile_rows
+            first += queue * max(row, sub_words(self.engine, self.engine.requant_lanes))
             late = max(0.0, self.residual_free - first)
             self.results_free += late
             loaded, self.residual_free = self.residual_free, end + late

@@ -6,6 +6,7 @@ kind            guards     depth
 hand over       rate       cycles from a word's entry to its place being free again
 drained rows    rate       the same, and the rows that the requantizer takes while the array turns
 residual rows   rate       the same as the first, and a tile of every other slot, up to a block RAM
+normalized rows rate       the same as the first, and what a LayerNorm takes between two slots
 slot reports    deadlock   slots of a LayerNorm whose reader has not begun
 commands        rate       instructions under way in the stages before a process, and the next one
 completions     deadlock   what the scheduler's waits leave uncollected, and what is dealt meanwhile
@@ -34,6 +35,7 @@ from vitgen.design.isa import DONE_DEPTH
 from vitgen.design.latencies import (
     ARRAY_LATENCY,
     MAX_LATENCY,
+    RESIDUAL_SETTLE,
     reciprocal_cycles,
     sub_words,
     variance_wait,
@@ -136,6 +138,16 @@ def residual_rows(engine: Engine) -> Bound:
     return _rate(
         *HAND_OVER.terms, (held, "rows that come while the bank is loaded or a slot is sent")
     )
+
+
+def normalized_rows(engine: Engine) -> Bound:
+    """Residual words on their way to a LayerNorm, which takes some after the residual process has
+    turned to the next slot, and none while the variances of a slot's lanes pass one after the other:
+    as many as LUT RAM holds at the price of the first."""
+    cycles = RESIDUAL_SETTLE + engine.group_lanes
+    waiting = -(-cycles // sub_words(engine, engine.norm_lanes))
+    waiting = min(waiting, LUTRAM_WORDS - HAND_OVER.depth)
+    return _rate(*HAND_OVER.terms, (waiting, "words for the time between two slots"))
 
 
 def slot_reports(engine: Engine) -> Bound:

@@ -162,7 +162,7 @@ def streams(engine: Engine) -> list[Stream]:
         Stream("term_sum", "sum_word", group, tile),
         Stream("reciprocals", "sum_word", group, tile),
         Stream("probs", "act_word", group, pace),
-        Stream("residual_norm", "post_word", group, pace),
+        Stream("residual_norm", "post_word", group, depths.normalized_rows(engine)),
         Stream("norm_words", "post_word", group, depths.norm_words(engine)),
         Stream("norm_stats", "norm_stats_word", group, tile),
         Stream("norm_roots", "norm_root_word", group, tile),

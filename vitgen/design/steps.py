@@ -5,6 +5,7 @@ first MLP layer through GELU, increments into the residual stream.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -245,7 +246,20 @@ class _Fuser:
             else:
                 raise self._refuse(op, "does not follow an op that it can be fused with")
             steps.append(step)
-        return steps
+        return _keys_first(steps)
+
+
+def _keys_first(steps: list[Step]) -> list[Step]:
+    """Keys before the queries of the same LayerNorm, which still writes the activation bank while the
+    first product runs: keys have a bank of their own. Values stay behind, where nothing waits for
+    them."""
+    ordered = list(steps)
+    for place, (first, second) in enumerate(pairwise(steps)):
+        if not isinstance(first, LinearStep) or not isinstance(second, LinearStep):
+            continue
+        if first.x == second.x and (first.route, second.route) == (Route.ACT, Route.KEY):
+            ordered[place : place + 2] = second, first
+    return ordered
 
 
 def fuse(graph: Graph) -> list[Step]:

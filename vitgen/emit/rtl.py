@@ -3,7 +3,14 @@
 import json
 from typing import Any
 
-from vitgen.design.array import carry_bits, longest_k, pot_cell_bits, pot_sum_bits, step_bits
+from vitgen.design.array import (
+    carry_bits,
+    longest_k,
+    open_tiles,
+    pot_cell_bits,
+    pot_sum_bits,
+    step_bits,
+)
 from vitgen.design.engine import Engine, drain_chains
 from vitgen.design.lanes import layout_for
 from vitgen.emit.hls import design_digest
@@ -66,6 +73,7 @@ def emit_array(engine: Engine, chains: int | None = None) -> BuildPlan:
         "step_bits": step_bits(-(-engine.dsp_rows // chains), max_k, engine.act_bits),
         "pot_cell_bits": cell_bits,
         "pot_step_bits": upper_bits,
+        "open_tiles": open_tiles("dsp48", engine.pot_rows),
         "pot_sum_bits": pot_sum_bits(max_k, engine.act_bits),
     }
     design = design_digest(engine)
