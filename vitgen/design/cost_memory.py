@@ -1,5 +1,6 @@
 """Memories of the accelerator and what they take of block RAM, LUT RAM or flip-flops."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +20,12 @@ ULTRA_LEAST_BRAM18 = 4
 # Widths and depths of a simple dual-port RAM: RAMB36E2 and its half, RAMB18E2 (UG573).
 BRAM36_SHAPES = ((72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768))
 BRAM18_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
+
+# What yosys 0.70 weighs: a bit of a multiplexer's input against blocks of 257 and 129 (memory_libmap), and
+# the narrowest shape for the last bits of a word, as its choices for 36 sizes show.
+MUX_COST = 0.51
+LEAST_REST = 9
+_BLOCKS = ((BRAM36_SHAPES, 2, 257), (BRAM18_SHAPES, 1, 129))  # shapes, halves, cost
 
 PARAM_BITS = 32 + 18 + 16 + 1 + 1  # bias, multiplier, destination, keep, gate
 ADDRESS_BITS = 16
@@ -78,16 +85,31 @@ def type_widths(engine: Engine) -> dict[str, int]:
 
 @lru_cache(maxsize=65536)
 def bram18(width: int, depth: int) -> int:
-    """Halves of a 36 Kb block RAM that hold ``depth`` words of ``width`` bits.
+    """Halves of a 36 Kb block RAM that hold ``depth`` words of ``width`` bits, as yosys lays them out: a
+    grid of equal blocks in one aspect ratio, in a grid of halves the last bits of a word in another
+    where that is cheaper. Words behind words cost a multiplexer, for which yosys gives a block away."""
+    return min(_grids(width, depth))[1]
 
-    A memory is a grid of equal blocks in one aspect ratio; the cheapest is taken. A 36 Kb block
-    counts two.
-    """
 
-    def grid(shapes: tuple[tuple[int, int], ...]) -> int:
-        return min(-(-width // w) * -(-depth // d) for w, d in shapes)
+def _grids(width: int, depth: int) -> Iterator[tuple[float, int]]:
+    """Costs as yosys weighs them, and halves."""
+    for blocks in _BLOCKS:
+        for shape in blocks[0]:
+            yield _grid(width, depth, shape, blocks)
+            full = width - width % shape[0]
+            if 0 < full < width and blocks[1] == 1:
+                cost, halves = _grid(full, depth, shape, blocks)
+                narrower = [s for s in blocks[0] if s[0] >= LEAST_REST]
+                more, rest = min(_grid(width - full, depth, s, blocks) for s in narrower)
+                yield cost + more, halves + rest
 
-    return min(2 * grid(BRAM36_SHAPES), grid(BRAM18_SHAPES))
+
+def _grid(
+    width: int, depth: int, shape: tuple[int, int], blocks: tuple[object, int, int]
+) -> tuple[float, int]:
+    rows = -(-depth // shape[1])
+    number = rows * -(-width // shape[0])
+    return number * blocks[2] + MUX_COST * (rows - 1) * width, number * blocks[1]
 
 
 def uram(width: int, depth: int) -> int:
@@ -191,7 +213,7 @@ def memories(engine: Engine) -> list[Memory]:
         Memory("value_replay", 1, stored_bits(engine.row_word_bits), engine.max_tokens, False),
         Memory("param_replay", 1, stored_bits(PARAM_BITS), engine.max_tile_rows, False),
         Memory("norm_replay", 1, stored_bits(PARAM_BITS), engine.max_features, False),
-        Memory("value_turn", 2 * shape.rams, stored_bits(element), shape.depth, False),
+        Memory("turned_tiles", 2 * shape.rams, stored_bits(element), shape.depth, False),
     ]
     found += [
         Memory(stream.name, copies[stream.per], widths[stream.type], stream.depth, True)

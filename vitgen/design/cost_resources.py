@@ -15,6 +15,7 @@ from vitgen.design.depths import BURST_BEATS
 from vitgen.design.engine import BEAT_BITS, POT_CODE_BITS, Engine
 from vitgen.design.lanes import products_per_dsp
 from vitgen.design.netlist import READ_BURSTS, pointers
+from vitgen.design.turning import turn
 
 NOTHING = Cost()
 
@@ -31,52 +32,50 @@ class Unit:
 
 
 # Everything below was counted by yosys 0.70 (``vitgen resources``: process by process, nothing shared
-# between processes), the streams of the processes without registers of their own: three engines of 3
-# groups x 2 lanes and 2 x 16 (dsp48) and of 2 x 4 (hls, narrow units), and the processes of one of 2 x 25
-# lanes with 28 + 28 rows for DeiT-B. The figures are least squares of relative errors. DSPs are what
-# the structure says.
+# between processes), the streams of the processes without registers of their own: engines of 3 groups
+# x 2 lanes and 2 x 16, 2 x 20 and 2 x 25 (dsp48) and of 2 x 4 (hls, narrow units), the widest for DeiT-B
+# with units of two widths. Units are least squares of relative errors, within 3 % of every count.
+# DSPs are what the structure says.
 
 # DSPs. GELU: w*w, its coefficient, the delta, q*t, the requantizer's. Softmax: dd * 1/ln2, z * ln2,
-# v*v, its coefficient; scaling; one for the number of words of each of three processes. LayerNorm:
-# x*x in the sums; C*x - S, d*R and n*g in the scaling; once C*Q and S*S of the variance, two slices
-# each, and two numbers of words.
+# v*v, its coefficient; scaling. LayerNorm: x*x in the sums; C*x - S, d*R and n*g in the scaling; once
+# C*Q and S*S of the variance, two slices each.
 # LUTs. A lane is arithmetic. A lane of the group is what passes one at a time a single divider (sums
 # and reciprocals of the softmax) or root (sums, variances and roots); where a unit is narrower than the
-# group, also what shifts past it: 27 + 16 bits of the requantizer, 16 + 16 of the GELU.
+# group, also what shifts past it.
 UNITS = {
-    "requant": Unit(Cost(1, 315, 49.7), Cost(), Cost(0, 222, 173), Cost(0, 44.6, 41.7)),
-    "gelu": Unit(Cost(5, 401, 139), Cost(), Cost(0, 148, 446), Cost(0, 27.6, 27.7)),
-    "softmax": Unit(Cost(5, 388, 183), Cost(0, 50, 50), Cost(3, 1495, 888), Cost(0, 126, 117)),
-    "norm": Unit(Cost(4, 629, 258), Cost(0, 105, 127), Cost(6, 1594, 2109), Cost(0, 146, 203)),
+    "requant": Unit(Cost(1, 244, 22.6), Cost(), Cost(0, 176, 259), Cost(0, 42.4, 44.2)),
+    "gelu": Unit(Cost(5, 314, 144), Cost(), Cost(0, 125, 483), Cost(0, 28.1, 24.1)),
+    "softmax": Unit(Cost(5, 280, 34.3), Cost(0, 154, 195), Cost(0, 1563, 852), Cost(0, 44.6, 5.4)),
+    "norm": Unit(Cost(4, 348, 0), Cost(0, 234, 423), Cost(4, 1544, 2193), Cost(0, 82.4, 17.7)),
 }
 
-# Per group: feed, residual and the writers of the four banks, three numbers of words. A token lane is 8
-# bits in two of them and the sum of 16 bits that saturates.
-MOVES = Unit(Cost(), Cost(0, 92.7, 27.4), Cost(3, 923, 850))
+# Per group: feed, residual and the writers of the four banks. A token lane is 8 bits in two of them and
+# the sum of 16 bits that saturates.
+MOVES = Unit(Cost(), Cost(0, 62.9, 32), Cost(0, 951, 614))
 
-# Products of a number and the lanes of a group: none with 2, 4 and 20 lanes, one each with 25.
-GROUP_LANE_PRODUCTS = {"softmax": 1, "norm": 1}
+DISPATCH = Cost(5, 3493, 2464)  # three products of numbers of words, two of them wider than a slice
+DISPATCH_GROUP = Cost(0, 49.4, 4.6)
 
-DISPATCH = Cost(7, 2978, 2054)
-DISPATCH_GROUP = Cost(0, 135, 10)
-DISPATCH_STEPS = Cost(1, 115, 80)  # where words of 4-bit and of 8-bit weights differ in beats
-
-# Once: load, gather, both replays, key read, row select, parameters and store, with products for
-# numbers of words. A bit of a row word is chosen in three of them, and registered in two.
-SHARED = Cost(11, 1748, 1285)
+# Once: load, gather, both replays of rows, key read, row select, the split and both replays of records,
+# store. A bit of a row word is chosen in three of them, and registered in two.
+SHARED = Cost(0, 1804, 1351)
 SHARED_ROW_BIT = Cost(0, 3, 2)
 SHARED_GROUP = Cost(0, 6, 0)
-GATHER_BIT = Cost(0, 2.03, 1.02)  # of a row word of several beats: it is collected and chosen
-KEY_BIT = Cost(0, 1, 0)  # of a tile of keys, for each three other tiles of a slot
-LOAD_BIT = Cost(0, 1.5, 1.5)  # of the beats that wait for the last one of their word
+GATHER_BIT = Cost(0, 2.08, 0.97)  # of a row word of several beats: it is collected and chosen
+KEY_BIT = Cost(0, 1.1, 0)  # of a tile of keys, for each three other tiles of a slot
+LOAD_BIT = Cost(0, 0.83, 1.04)  # of the beats that wait for the last one of their word
 
-# value_turn by the bit of a tile; a division by lanes that are no power of two is a product.
-TURN_BIT = Cost(0, 1.066, 2.008)
-TURN = Cost(1, 350, 172)
+# value_turn: a bit on its way through the barrels to and from the RAMs, by the stages of both; a bit of
+# the words that are collected; a bit of a row.
+TURN_STAGE_BIT = Cost(0, 1.05, 0)
+TURN_WORD_BIT = Cost(0, 1.47, 1.72)
+TURN_ROW_BIT = Cost(0, 0.2, 1.19)
+TURN = Cost(0, 267, 165)
 
 # AXI masters that read; the one that writes with the registers and the control of a run.
-DMA = Cost(0, 386, 194)
-REGISTERS = Cost(0, 1099, 685)
+DMA = Cost(0, 418, 258)
+REGISTERS = Cost(0, 986, 383)
 
 KNOBS = {
     "dsp": "Use fewer dsp_rows or token lanes, or fewer lanes of gelu, softmax and norm.",
@@ -164,12 +163,6 @@ def _item(name: str, count: int, cost: Cost) -> Item:
     )
 
 
-def lane_products(group_lanes: int) -> int:
-    """1 where a product with the lanes of a group takes a DSP slice, 0 where it is shifts and at most
-    one sum, as with 16 and with 20."""
-    return int(group_lanes.bit_count() > 2)
-
-
 def _lane_parts(
     array: str,
     grid: tuple[int, int, int, int],
@@ -183,13 +176,11 @@ def _lane_parts(
     yield from array_parts(array, grid, max_k, act_bits)
     per_dsp = {bits: products_per_dsp(array, bits, act_bits) for bits in (4, 8)}
     row_bits = dsp_rows * max(b * n for b, n in per_dsp.items()) + POT_CODE_BITS * pot_rows
-    products = lane_products(group_lanes)
     for (name, unit), width in zip(UNITS.items(), units, strict=True):
         yield name, width * groups, unit.lane
         yield f"{name}.token_lanes", lanes, unit.token_lane
         yield f"{name}.groups", groups, unit.group
         yield f"{name}.shift", lanes if width < group_lanes else 0, unit.shift
-        yield f"{name}.products", products * groups * GROUP_LANE_PRODUCTS.get(name, 0), Cost(1)
     yield "moves.token_lanes", lanes, MOVES.token_lane
     yield "moves.groups", groups, MOVES.group
     yield "dispatch.groups", groups, DISPATCH_GROUP
@@ -244,12 +235,16 @@ def _shared_items(engine: Engine) -> list[Item]:
 
 
 def _turn_items(engine: Engine) -> list[Item]:
-    """Two tiles of registers: one is collected word by word, the other leaves or is replaced."""
-    bits = min(engine.max_head_dim, engine.fixed_rows(8)) * engine.act_word_bits
+    """The barrels and registers around the RAMs of :mod:`vitgen.design.turning`."""
+    shape = turn(engine)
+    element_bits = shape.features * engine.act_bits
+    stages = (shape.rams - 1).bit_length() + (shape.lanes - 1).bit_length()
+    row_bits = 8 * min(engine.max_head_dim, engine.fixed_rows(8))
     return [
-        _item("value_turn.tiles", bits, TURN_BIT),
+        _item("value_turn.stages", shape.rams * element_bits * stages, TURN_STAGE_BIT),
+        _item("value_turn.words", shape.features * engine.act_word_bits, TURN_WORD_BIT),
+        _item("value_turn.rows", row_bits, TURN_ROW_BIT),
         _item("value_turn.control", 1, TURN),
-        _item("value_turn.division", int(engine.group_lanes.bit_count() > 1), Cost(1)),
     ]
 
 
@@ -266,10 +261,8 @@ def _dma_items(engine: Engine) -> list[Item]:
 
 def control_items(engine: Engine) -> list[Item]:
     """The other processes, DMA and registers."""
-    beats = engine.weight_steps(4), engine.weight_steps(8)
     return [
         _item("dispatch", 1, DISPATCH),
-        _item("dispatch.steps", int(beats[0] != beats[1]), DISPATCH_STEPS),
         *_shared_items(engine),
         *_turn_items(engine),
         *_dma_items(engine),
