@@ -62,7 +62,7 @@ def test_the_reason_adds_up(name):
 def test_what_guards_against_deadlock_has_another_way_beside_it():
     """From its writer to its reader words go over other streams as well."""
     ends: dict[str, list[str]] = {}
-    for process in processes():  # a writer before its reader
+    for process in processes(make("c")):  # a writer before its reader
         for argument in process.args:
             ends.setdefault(argument.removesuffix("[]"), []).append(process.function)
 

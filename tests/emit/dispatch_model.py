@@ -143,11 +143,11 @@ class Dispatch:
             self.feed(f, slots)
 
     def feed(self, f, slots):
-        keys, _, _ = self.registers[f["keys_register"]]
+        keys, key_slots, _ = self.registers[f["keys_register"]]
         k, row_tiles, _ = self.extent(f)
         operand = (f["operand_base"], f["operand_stride"])
         if f["row_source"] == RowSource.KEYS:
-            self.send("key_command", *operand, row_tiles, slots, k)
+            self.send("key_command", *operand, row_tiles, key_slots, slots, k)
         if f["row_source"] == RowSource.VALUES:
             self.send("turn_command", *operand, f["fixed_rows"], keys)
         self.send(

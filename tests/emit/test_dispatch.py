@@ -69,7 +69,7 @@ def driver_source(engine, texts):
         for name, fields in structs(texts).items()
     )
     extents = {Per.ACCELERATOR: "", Per.GROUP: "[TOKEN_GROUPS]", Per.PORT: "[WEIGHT_PORTS]"}
-    process = next(p for p in netlist.processes() if p.function == "dispatch")
+    process = next(p for p in netlist.processes(engine) if p.function == "dispatch")
     table = {s.name: s for s in netlist.streams(engine)}
     used = [table[name] for name in process.args]
     declare = "".join(f"hls::stream<::{s.type}> {s.name}{extents[s.per]};\n" for s in used)
@@ -101,7 +101,7 @@ def dispatcher(request, tmp_path_factory):
     sources["main.cpp"] = driver_source(engine, "\n".join(sources.values()))
     cache = tmp_path_factory.getbasetemp().parent / "vitgen-emit-drivers"
     program = compile_program(sources, flags=("-O1",), cache=cache).path
-    order = next(p for p in netlist.processes() if p.function == "dispatch").args
+    order = next(p for p in netlist.processes(engine) if p.function == "dispatch").args
     table = {s.name: s for s in netlist.streams(engine)}
     copies = {Per.ACCELERATOR: 1, Per.GROUP: engine.groups, Per.PORT: engine.weight_ports}
 

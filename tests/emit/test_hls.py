@@ -73,7 +73,7 @@ def test_top_declares_every_stream_and_calls_every_process_once():
         assert len(re.findall(rf"hls::stream<\w+> {stream.name}(\[\w+\])?;", top)) == 1
         assert f"#pragma HLS stream variable={stream.name} depth={stream.depth}\n" in top
     copies = {netlist.Per.ACCELERATOR: 1, netlist.Per.GROUP: 6, netlist.Per.PORT: 4}
-    expected = sum(copies[process.per] for process in netlist.processes())
+    expected = sum(copies[process.per] for process in netlist.processes(shape))
     assert top.count("  PROCESS(") == expected
     for port in ("key_5_rd", "value_0_wr", "residual_3_rd"):
         assert f"mode=ap_memory port={port} storage_type=ram_1p latency=1\n" in top

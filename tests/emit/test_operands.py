@@ -69,12 +69,14 @@ def test_replay_sends_a_tile_once_per_slot(operands):
     output.finish()
 
 
-def key_word(e, bank, tile, address_of):
+def key_word(e, bank, tile, address_of, key_slots):
     """Row word of one feature: the keys of a tile, 8 bits each, above the power-of-two field."""
     parts = e.groups // e.key_groups
-    slot, part = divmod(tile, parts)
+    slot, part = (tile * e.key_slots, 0) if e.key_slots > 1 else divmod(tile, parts)
+    slots = range(slot, min(slot + e.key_slots, key_slots))
     rows = [
-        bank[part * e.key_groups + i, address_of(slot), lane]
+        bank[part * e.key_groups + i, address_of(one), lane]
+        for one in slots
         for i in range(e.key_groups)
         for lane in range(e.group_lanes)
     ]
@@ -86,15 +88,18 @@ def test_keys_are_read_by_tile(operands):
     bank = random_bank(rng, e, e.key_depth)
     parts = e.groups // e.key_groups
     commands = [
-        (3, 20, 3 * parts, 2, 12),
-        (0, 30, 2 * parts - (parts > 1), 3, 5),
-        (59, 1, 1, 1, 1),
-        (10, 0, 1, 2, 4),
+        (base, stride, -(-tiles // e.key_slots), -(-tiles // parts), slots, k)
+        for base, stride, tiles, slots, k in (
+            (3, 20, 3 * parts, 2, 12),
+            (0, 30, 2 * parts - (parts > 1), 3, 5),
+            (59, 1, 1, 1, 1),
+            (10, 0, 1, 2, 4),
+        )
     ]
     expected = []
-    for base, stride, tiles, slots, k in commands:
+    for base, stride, tiles, key_slots, slots, k in commands:
         expected += [
-            key_word(e, bank, tile, lambda slot, d=d, b=base, s=stride: b + slot * s + d)
+            key_word(e, bank, tile, lambda slot, d=d, b=base, s=stride: b + slot * s + d, key_slots)
             for _ in range(slots)
             for tile in range(tiles)
             for d in range(k)

@@ -103,7 +103,7 @@ class Bench:
     ) -> None:  # fmt: skip
         files = emit_hls(engine).texts()
         translated = {**files, **(rtl_files or {})}
-        known = {process.function: process.file for process in netlist.processes()}
+        known = {process.function: process.file for process in netlist.processes(engine)}
         self.functions = {name: known[name] for name in names}
         self.parameters = {
             name: signature(files[header], name) for name, header in self.functions.items()

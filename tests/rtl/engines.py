@@ -17,4 +17,8 @@ ENGINES = {
     "wide": Engine(group_lanes=36, groups=1, dsp_rows=36, pot_rows=0, weight_ports=2, act_bits=8,
                    requant_lanes=12, gelu_lanes=12, softmax_lanes=36, norm_lanes=12,
                    **(_COMMON | {"array": "dsp48"})),
+    # tiles of QK^T that take the keys of two slots
+    "paired": Engine(group_lanes=3, groups=2, dsp_rows=6, pot_rows=1, weight_ports=1, act_bits=6,
+                     requant_lanes=1, gelu_lanes=3, softmax_lanes=1, norm_lanes=1,
+                     **(_COMMON | {"array": "dsp48"})),
 }  # fmt: skip

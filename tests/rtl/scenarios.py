@@ -127,6 +127,15 @@ def bank_write(e: Engine, rng: random.Random) -> Values:
                    "words": words}, {"bank": random_words(rng, depth, bits)})  # fmt: skip
 
 
+def twin_write(e: Engine, rng: random.Random) -> Values:
+    single = bank_write(e, rng)
+    depth = max(e.key_depth, e.value_depth)
+    words = [word & ~(0xFFFF << e.act_word_bits) | rng.randrange(e.key_depth) << e.act_word_bits
+             for word in single.streams["words"]]  # fmt: skip
+    held = single.banks["bank"][: e.key_depth] if depth > e.key_depth else single.banks["bank"]
+    return Values({**single.streams, "words": words}, {"bank": held, "twin": list(held)})
+
+
 def act_write(e: Engine, rng: random.Random) -> Values:
     bits, commands = e.group_lanes * e.act_bits, []
     sources: list[list[int]] = [[], [], [], []]
@@ -200,14 +209,18 @@ def residual(e: Engine, rng: random.Random) -> Values:
 
 
 def key_read(e: Engine, rng: random.Random) -> Values:
-    commands = [
-        command((rng.randrange(4), 16), (rng.randrange(1, 10), 13), (rng.randrange(5), 12),
-                (rng.randrange(4), 10), (rng.randrange(1, 9), 13))
-        for _ in range(6)
-    ]  # fmt: skip
-    bits = e.group_lanes * e.act_bits
-    return Values({"commands": [*commands, STOP]},
-                  {f"key_{g}": random_words(rng, e.key_depth, bits) for g in range(e.groups)})
+    commands = []
+    for _ in range(6):
+        tiles = rng.randrange(5)
+        slots = max(0, tiles * e.key_slots - rng.randrange(e.key_slots))  # that hold keys
+        stride = rng.randrange(1, 10 if e.key_slots == 1 else 6)  # so that all lie in the bank
+        commands.append(command((rng.randrange(4), 16), (stride, 13), (tiles, 12),
+                                (slots, 10), (rng.randrange(4), 10),
+                                (rng.randrange(1, 9), 13)))  # fmt: skip
+    banks = {f"key_{g}": random_words(rng, e.key_depth, e.act_word_bits) for g in range(e.groups)}
+    if e.key_slots > 1:
+        banks |= {f"key_twin_{g}": banks[f"key_{g}"] for g in range(e.groups)}
+    return Values({"commands": [*commands, STOP]}, banks)
 
 
 def value_turn(e: Engine, rng: random.Random) -> Values:
@@ -347,6 +360,9 @@ def record_split(e: Engine, rng: random.Random) -> Values:
     beats = random_words(rng, sum(count for _, count in counts), 128)
     return Values({"commands": [*commands, STOP], "beats": beats})
 
+
+PAIRED: dict[str, Scenario] = {"key_read": key_read, "twin_write": twin_write}
+"""Of an engine whose tiles of QK^T take two slots."""
 
 SCENARIOS: dict[str, Scenario] = {
     function.__name__: function

@@ -19,7 +19,7 @@ def files():
 
 def test_every_function_once_and_the_second_time_from_the_cache(tmp_path, monkeypatch):
     found = generate_all(ENGINES["even"], cache=tmp_path)
-    called = {process.function for process in netlist.processes()}
+    called = {process.function for process in netlist.processes(ENGINES["even"])}
     assert set(found) == called - VERILOG_PROCESSES
     assert {process.name for process in found.values()} == {f"{name}_process" for name in found}
     for process in found.values():

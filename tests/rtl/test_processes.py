@@ -7,7 +7,7 @@ import pytest
 
 from tests.rtl.cosim import Bench, random_words
 from tests.rtl.engines import ENGINES
-from tests.rtl.scenarios import SCENARIOS, STOP, command
+from tests.rtl.scenarios import PAIRED, SCENARIOS, STOP, command
 from vitgen.emit import emit_hls
 
 STAGES = None  # as many as the depth of the logic asks for
@@ -22,7 +22,7 @@ def bench(tmp_path_factory):
     def get(name: str) -> Bench:
         if name not in built:
             place = tmp_path_factory.mktemp(f"bench-{name}")
-            processes = WIDE if name == "wide" else SCENARIOS
+            processes = {"wide": WIDE, "paired": PAIRED}.get(name, SCENARIOS)
             built[name] = Bench(ENGINES[name], processes, place, STAGES)
         return built[name]
 
@@ -60,6 +60,13 @@ def test_a_process_starts_again_after_its_end(bench, process):
 def test_wide_groups(bench, process):
     inputs = SCENARIOS[process](ENGINES["wide"], random.Random(7))
     bench("wide").compare(process, inputs, seed=7, stall=30)
+
+
+@pytest.mark.parametrize("process", PAIRED)
+def test_tiles_of_two_slots(bench, process):
+    for seed in range(8):
+        inputs = PAIRED[process](ENGINES["paired"], random.Random(seed))
+        bench("paired").compare(process, inputs, seed, stall=(0, 20, 50, 80)[seed % 4])
 
 
 def test_one_word_per_clock_cycle(bench):

@@ -39,7 +39,7 @@ NORM_ROOT_LANE_BITS = 26 + 5 + 17  # sum, half length, reciprocal root
 COMMAND_BITS = {
     "gather_command": 1 + 24 + 4,
     "replay_command": 1 + 12 + 10 + 13,
-    "key_command": 1 + 16 + 13 + 12 + 10 + 13,
+    "key_command": 1 + 16 + 13 + 12 + 10 + 10 + 13,
     "turn_command": 1 + 16 + 13 + 10 + 10,
     "value_command": 1 + 10 + 10,
     "select_command": 1 + 2 + 24,

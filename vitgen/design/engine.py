@@ -16,7 +16,7 @@ BEAT_BITS = 128  # one DRAM beat
 MAX_WORD_BITS = 1024  # ap_int's default limit
 
 
-BANKS = ("residual", "act", "prob", "key", "value")
+BANKS = ("residual", "act", "prob", "key", "value", "key_twin")
 """Activation RAMs of a token group."""
 
 CHAIN_LENGTH = 16
@@ -44,6 +44,18 @@ def turn_gap(array: str, dsp_rows: int, used: int, pot_rows: int) -> int:
         return 0
     length = -(-used // drain_chains(dsp_rows))
     return max(length - 1, 1 if pot_rows else 0)
+
+
+def key_slots(group_lanes: int, groups: int, wide: int, tokens: int) -> int:
+    """Token tiles whose keys one tile of QK^T takes.
+
+    Parameters
+    ----------
+    wide : rows of 8 bits of the array.
+    tokens : most tokens; where they fill one tile, there is no other.
+    """
+    lanes = group_lanes * groups
+    return 2 if tokens > lanes and 2 * lanes <= wide else 1
 
 
 def divisors(n: int) -> list[int]:
@@ -184,9 +196,15 @@ class Engine:
         return max(fitting, default=0)
 
     @property
+    def key_slots(self) -> int:
+        """Token tiles whose keys one tile of QK^T takes: two where the 8-bit rows hold them, and the keys
+        lie in two banks to be read side by side."""
+        return key_slots(self.group_lanes, self.groups, self.fixed_rows(8), self.max_tokens)
+
+    @property
     def attention_rows(self) -> int:
         """Keys of one tile of QK^T."""
-        return self.key_groups * self.group_lanes
+        return self.key_groups * self.group_lanes * self.key_slots
 
     def fixed_field_bits(self, weight_bits: int) -> int:
         """Bits of the fixed-point weights of one k."""

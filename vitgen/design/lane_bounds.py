@@ -58,7 +58,8 @@ def least_cycles(workload: Workload, array: str, act_bits: int, grid: Grid) -> F
     per_dsp = rows_per_dsp(array, act_bits)
     narrow, wide = grid.dsp_rows * per_dsp[4], grid.dsp_rows * per_dsp[8]
     gap = turn_gap(array, grid.dsp_rows, grid.dsp_rows, grid.pot_rows)
-    keys = key_rows(grid.group_lanes, grid.groups, wide)
+    tokens = max((s.keys for s in workload.shapes if isinstance(s, ScoreShape)), default=1)
+    keys = key_rows(grid.group_lanes, grid.groups, wide, tokens)
     score_gap = turn_gap(array, grid.dsp_rows, min(grid.dsp_rows, -(-keys // per_dsp[8])), 0)
     results = np.maximum(widths.requant, widths.gelu)
     scores = np.maximum(widths.requant, widths.softmax)

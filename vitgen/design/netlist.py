@@ -171,7 +171,7 @@ def streams(engine: Engine) -> list[Stream]:
     return found
 
 
-def _shared_processes() -> list[Process]:
+def _shared_processes(engine: Engine) -> list[Process]:
     one, port = Per.ACCELERATOR, Per.PORT
     commands = [f"{name}_command" for names in _COMMANDS.values() for name in names]
     dones = [f"{name}_done" for names in _DONE.values() for name in names]
@@ -192,7 +192,9 @@ def _shared_processes() -> list[Process]:
                 ("gather_command", "weight_beats", "weight_words")),
         Process("weight_replay", "weights.h", one,
                 ("replay_command", "weight_words", "weight_rows")),
-        Process("key_read", "attention.h", one, ("key_command", "key_rd", "key_rows", "key_done")),
+        Process("key_read", "attention.h", one,
+                ("key_command", *(f"{bank}_rd" for bank in key_banks(engine)), "key_rows",
+                 "key_done")),
         Process("value_turn", "attention.h", one,
                 ("turn_command", "value_rd", "turned_rows", "turn_done")),
         Process("value_replay", "attention.h", one,
@@ -212,7 +214,7 @@ def _shared_processes() -> list[Process]:
     ]
 
 
-def _group_processes() -> list[Process]:
+def _group_processes(engine: Engine) -> list[Process]:
     group = Per.GROUP
     return [
         Process("feed", "feed.h", group,
@@ -245,8 +247,9 @@ def _group_processes() -> list[Process]:
         Process("act_write", "banks.h", group,
                 ("act_write_command[]", "requant_act[]", "gelu_act[]", "norm_act[]", "load_act[]",
                  "act_wr[]", "slot_ready[]", "act_write_done[]")),
-        Process("bank_write", "banks.h", group,
-                ("key_write_command[]", "requant_key[]", "key_wr[]", "key_write_done[]")),
+        Process("bank_write" if engine.key_slots == 1 else "twin_write", "banks.h", group,
+                ("key_write_command[]", "requant_key[]",
+                 *(f"{bank}_wr[]" for bank in key_banks(engine)), "key_write_done[]")),
         Process("bank_write", "banks.h", group,
                 ("value_write_command[]", "requant_value[]", "value_wr[]", "value_write_done[]")),
         Process("prob_write", "banks.h", group,
@@ -254,19 +257,26 @@ def _group_processes() -> list[Process]:
     ]
 
 
-def processes() -> list[Process]:
+def processes(engine: Engine) -> list[Process]:
     """Every call of the top function, in the order of the data's flow."""
-    return _shared_processes() + _group_processes()
+    return _shared_processes(engine) + _group_processes(engine)
+
+
+def key_banks(engine: Engine) -> tuple[str, ...]:
+    """Banks of the keys: a second one with the same words where a tile of QK^T takes two token tiles."""
+    return ("key", "key_twin")[: engine.key_slots]
 
 
 def banks(engine: Engine) -> list[Bank]:
     """The activation RAMs of one token group."""
+    twins = [Bank(name, "act_word", engine.key_depth) for name in key_banks(engine)[1:]]
     return [
         Bank("residual", "post_word", engine.residual_depth),
         Bank("act", "act_word", engine.act_depth),
         Bank("prob", "act_word", engine.prob_depth),
         Bank("key", "act_word", engine.key_depth),
         Bank("value", "act_word", engine.value_depth),
+        *twins,
     ]
 
 

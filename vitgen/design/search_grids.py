@@ -22,6 +22,7 @@ from vitgen.design.engine import (
     MAX_WORD_BITS,
     POT_CODE_BITS,
     divisors,
+    key_slots,
     turn_gap,
 )
 from vitgen.design.lanes import products_per_dsp
@@ -197,23 +198,30 @@ def pot_choices(workload: Workload, dsp_rows: Ints, per_dsp: int) -> tuple[Ints,
     return keys // span, keys % span
 
 
-def key_rows(group_lanes: int, groups: int, wide: int) -> int:
+def key_rows(group_lanes: int, groups: int, wide: int, tokens: int) -> int:
     """Keys of one tile of scores, with ``wide`` rows of 8 bits."""
     fitting = [d for d in divisors(groups) if d * group_lanes <= wide]
-    return group_lanes * max(fitting, default=1)
+    slots = key_slots(group_lanes, groups, wide, tokens)
+    return group_lanes * max(fitting, default=1) * slots
 
 
 class Bounds:
     """Least cycles of a workload on a grid: units wide enough, weights there, nothing in the way."""
 
     def __init__(
-        self, array: str, per_dsp: dict[int, int], group: Ints, groups: Ints, dsp_rows: Ints
+        self,
+        array: str,
+        per_dsp: dict[int, int],
+        group: Ints,
+        groups: Ints,
+        dsp_rows: Ints,
+        tokens: int,
     ) -> None:
         self._array, self._group, self._dsp_rows = array, group, dsp_rows
         self._token_lanes = group * groups
         self._narrow, self._wide = dsp_rows * per_dsp[4], dsp_rows * per_dsp[8]
         columns = (group.tolist(), groups.tolist(), self._wide.tolist())
-        keys = np.array([key_rows(*one) for one in zip(*columns, strict=True)], dtype=np.int64)
+        keys = np.array([key_rows(*one, tokens) for one in zip(*columns, strict=True)], dtype=np.int64)
         self._keys = keys
         used = _over(keys, per_dsp[8])
         self._score_gap = self._gaps(np.minimum(used, dsp_rows), False)
@@ -279,7 +287,7 @@ def shapes_of(
     needs = variants[0].needs
     frames = frames_of(array, needs, stock, limits)
     per_dsp = rows_per_dsp(array, needs.act_bits)
-    bounds = Bounds(array, per_dsp, frames.group, frames.groups, frames.dsp_rows)
+    bounds = Bounds(array, per_dsp, frames.group, frames.groups, frames.dsp_rows, needs.tokens)
     common = bounds.common(variants[0].workload)
     parts = []
     for index, variant in enumerate(variants):

@@ -41,8 +41,8 @@ def design_digest(engine: Engine) -> str:
 
 def context(engine: Engine) -> dict[str, Any]:
     """What the templates of ``hls/`` and ``csim/`` may name."""
-    headers = {process.file for process in netlist.processes()}
-    dispatch = next(p for p in netlist.processes() if p.function == "dispatch")
+    headers = {process.file for process in netlist.processes(engine)}
+    dispatch = next(p for p in netlist.processes(engine) if p.function == "dispatch")
     offsets = isa.offsets()
     return {
         "engine": engine,
@@ -136,7 +136,7 @@ def emit_hls(engine: Engine) -> BuildPlan:
     Headers, ``vit_top.cpp`` and ``testbench.cpp`` by name.
     """
     values, design = context(engine), design_digest(engine)
-    process_files = {process.file for process in netlist.processes()}
+    process_files = {process.file for process in netlist.processes(engine)}
     files = {}
     for name in (*_FIRST, *sorted(process_files), *_TOP):
         template = _ARRAYS[engine.array] if name == "array.h" else name

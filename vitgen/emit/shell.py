@@ -53,7 +53,7 @@ class Master:
 def masters(engine: Engine) -> list[Master]:
     """Every master, in the order of the arguments of ``vit_top``."""
     names = {}
-    for process in netlist.processes():
+    for process in netlist.processes(engine):
         if process.function in ("dma_read", "dma_write"):
             names[process.args[0].removesuffix("[]")] = process
     found = []

@@ -149,7 +149,7 @@ def blocks(engine: Engine) -> list[Block]:
     """All calls, in the order of the data's flow."""
     shared: list[str] = []
     last: list[str] = []
-    for process in netlist.processes():
+    for process in netlist.processes(engine):
         if process.per is Per.GROUP:
             continue
         count = engine.weight_ports if process.per is Per.PORT else 1
@@ -159,7 +159,7 @@ def blocks(engine: Engine) -> list[Block]:
     grouped = [
         Block(
             f"Token group {group}.",
-            [call(engine, p, group) for p in netlist.processes() if p.per is Per.GROUP],
+            [call(engine, p, group) for p in netlist.processes(engine) if p.per is Per.GROUP],
         )
         for group in range(engine.groups)
     ]

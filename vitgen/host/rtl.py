@@ -8,6 +8,7 @@ from pathlib import Path
 from vitgen.csim.loader import SimulationFailed
 from vitgen.design.engine import Engine
 from vitgen.design.isa import decode_program
+from vitgen.design.netlist import processes
 from vitgen.host.backend import Buffer, Outcome, Sent
 from vitgen.rtl.record import refuse
 from vitgen.rtl.simulate import Memory, SimulatedCore
@@ -44,7 +45,7 @@ class RtlBackend:
         failure = None
         try:
             program = decode_program(buffers["program"].data.tobytes(), instructions)
-            refuse(record | {"fault": ""}, program)
+            refuse(record | {"fault": ""}, program, processes(self._engine))
         except SimulationFailed as error:
             failure = error.report
         return Outcome(record["cycles"], faults, failure)

@@ -99,7 +99,7 @@ def generate_all(
     VitgenError : as :func:`generate`.
     """
     files = {name: text for name, text in emit_hls(engine).texts().items() if name.endswith(".h")}
-    headers = {process.function: process.file for process in netlist.processes()}
+    headers = {process.function: process.file for process in netlist.processes(engine)}
     headers = {name: header for name, header in headers.items() if name in _wanted(engine, headers)}
     missing = [
         name for name, header in headers.items()

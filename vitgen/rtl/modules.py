@@ -111,7 +111,7 @@ def process_modules(
     """
     own = emit_hls(engine).texts()
     texts = own if files is None else files
-    headers = {process.function: process.file for process in netlist.processes()}
+    headers = {process.function: process.file for process in netlist.processes(engine)}
     made = generate_all(engine, cache) if texts == own else {}
     found = {}
     for function, header in headers.items():

@@ -108,13 +108,17 @@ def _withheld(instruction: Instruction) -> list[str]:
 
 
 def refuse(
-    record: Mapping[str, Any], chosen: Sequence[Instruction], weather: str = ""
+    record: Mapping[str, Any],
+    chosen: Sequence[Instruction],
+    processes: Sequence[netlist.Process],
+    weather: str = "",
 ) -> None:
     """Raise what went wrong in a run of :meth:`SimulatedCore.execute`.
 
     Parameters
     ----------
-    weather : of the core, for the message.
+    processes : of the core, and
+    weather : of its streams, for the message.
 
     Raises
     ------
@@ -123,13 +127,18 @@ def refuse(
     if record["fault"]:
         raise SimulationFailed(f"An address beyond its DRAM region{weather}: {record['fault']}.")
     if record["deadlock"]:
-        raise SimulationFailed(_deadlock(record, chosen, weather))
+        raise SimulationFailed(_deadlock(record, chosen, processes, weather))
     if record["held"]:
         held = ", ".join(f"{name}: {count}" for name, count in _folded(record["held"]).items())
         raise SimulationFailed(f"Words are left in the streams at the end{weather}: {held}.")
 
 
-def _deadlock(record: Mapping[str, Any], chosen: Sequence[Instruction], weather: str) -> str:
+def _deadlock(
+    record: Mapping[str, Any],
+    chosen: Sequence[Instruction],
+    processes: Sequence[netlist.Process],
+    weather: str,
+) -> str:
     read = len(record["program"]) // INSTRUCTION_BEATS
     lines = [f"Deadlock{weather}: no word has moved since cycle {record['last_move']}; "]
     if read:
@@ -153,20 +162,20 @@ def _deadlock(record: Mapping[str, Any], chosen: Sequence[Instruction], weather:
             counts = {name: record["held"].get(name, 0) for name in names}
             lines.append(f"  {title}:")
             lines += [
-                f"    {stream}, {count} words{_ends(stream)}"
+                f"    {stream}, {count} words{_ends(stream, processes)}"
                 for stream, count in _folded(counts, max).items()
             ]
     return "\n".join(lines)
 
 
-def _ends(stream: str) -> str:
+def _ends(stream: str, processes: Sequence[netlist.Process]) -> str:
     """The processes at the ends of a stream, for a report."""
     name = re.sub(r"(_\d+)?(\[.*\])?$", "", stream)
     ends = [
         process.args[0].removesuffix("[]").removesuffix("_command")
-        if process.function == "bank_write"
+        if process.function in ("bank_write", "twin_write")
         else process.function
-        for process in netlist.processes()
+        for process in processes
         if name in [argument.removesuffix("[]") for argument in process.args]
     ]
     return f" ({' and '.join(ends)})" if ends else ""

@@ -20,7 +20,7 @@ from vitgen.design.isa import (
     Instruction,
     encode_program,
 )
-from vitgen.design.netlist import READ_BURSTS
+from vitgen.design.netlist import READ_BURSTS, processes
 from vitgen.design.packing import BEAT_BYTES, unpack_lanes, unpack_logits
 from vitgen.design.program import Program
 from vitgen.rtl.record import Run, moments, refuse
@@ -229,7 +229,7 @@ class Simulation(SimulatedCore):
         self.put("program", encode_program(chosen))
         self.put("image", image.tobytes())
         record, output = self.execute(len(chosen), self._output)
-        refuse(record, chosen, self.weather)
+        refuse(record, chosen, processes(self.engine), self.weather)
         self.last = Run(record["cycles"], moments(record, chosen), record["most"])
         return unpack_logits(output, self.program.classes)
 

@@ -91,7 +91,7 @@ class _Stitcher:
         self.engine, self.modules = engine, modules
         self.streams = {stream.name: stream for stream in netlist.streams(engine)}
         self.banks = {bank.name: bank for bank in netlist.banks(engine)}
-        self.processes = [p for p in netlist.processes() if p.function not in VERILOG_PROCESSES]
+        self.processes = [p for p in netlist.processes(engine) if p.function not in VERILOG_PROCESSES]
         self.core, self.group = _Scope(CORE), _Scope(GROUP)
         self.outside: list[Port] = []
         self.widths: dict[str, int] = {}

@@ -77,7 +77,11 @@ struct banks {
 template <std::size_t... I>
 void read_keys(banks<KEY_DEPTH>& keys, hls::stream<key_command>& commands,
                hls::stream<row_word>& rows, hls::stream<done_t>& done, std::index_sequence<I...>) {
-  key_read(commands, keys.words[I]..., rows, done);
+  if constexpr (KEY_SLOTS == 2) {
+    key_read(commands, keys.words[I]..., keys.words[I]..., rows, done);
+  } else {
+    key_read(commands, keys.words[I]..., rows, done);
+  }
 }
 
 template <std::size_t... I>
@@ -125,6 +129,7 @@ std::size_t run_keys() {
     c.base = next();
     c.stride = next();
     c.tiles = next();
+    c.key_slots = next();
     c.slots = next();
     c.k = next();
   });
