@@ -60,7 +60,7 @@ def test_without_its_ultra_ram_the_kria_holds_no_deit():
 
 
 def test_a_model_too_large_for_a_board_is_refused_by_what_is_short():
-    with pytest.raises(DoesNotFit, match="block RAMs of 36 Kb, ultra96v2 gives 194 of its 216"):
+    with pytest.raises(DoesNotFit, match="DSP slices, ultra96v2 gives 324 of its 360"):
         find("ultra96v2", "s")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from vitgen.ir import Linear
 from vitgen.lower import lower
 from vitgen.models import config, create, load_into
 from vitgen.quant import QuantConfig, calibrate, frozen_weights, trace
@@ -30,6 +31,16 @@ def flips_by_op(model, images):
             difference = np.abs(EXECUTORS[op.kind](call).astype(int) - values[op.output])
             result.setdefault(op.name, []).append(((difference > 0).mean(), difference.max()))
     return {name: np.array(pairs) for name, pairs in result.items()}
+
+
+def most_units(model):
+    """By op, the units of its result by which it may differ: one of rounding, and half a unit of the
+    accumulator, in which a bias is rounded, where that is more."""
+    return {
+        op.name: max(1.0, 0.5 * float(np.abs(op.mult).max()) / 2**op.shift)
+        if isinstance(op, Linear) else 1.0
+        for op in lower(model).ops
+    }  # fmt: skip
 
 
 def end_to_end(model, images):
@@ -80,8 +91,9 @@ def quantized(state, label, images, **options):
 @pytest.mark.parametrize(("label", "scheme"), [("4/8", "mixed"), ("4/4", "pot"), ("4+8/6", "mixed")])
 def test_every_op_computes_what_the_model_computes(trained, digits, label, scheme):
     model = quantized(trained, label, digits[0][:64], scheme=scheme)
+    most = most_units(model)
     for name, pairs in flips_by_op(model, digits[0][1198:1218]).items():
-        assert pairs[:, 1].max() <= 1, name
+        assert pairs[:, 1].max() <= most[name], name
         # The rounding of a multiplier of 17 bits shows in the last of 16.
         wide = name.endswith(("embed", "head", "qk", "proj", "fc1", "fc2"))
         assert pairs[:, 0].mean() < (0.1 if wide else 0.01), name
