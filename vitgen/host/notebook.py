@@ -1,6 +1,7 @@
 """The notebook of a build, run without a screen on a device that stands in for a board."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from vitgen.errors import FoundWrong, VitgenError
@@ -54,22 +55,27 @@ def run_notebook(build: Path, kind: str) -> str:
     package, folder = package_of(build)
     notebook = nbformat.read(folder / "notebooks" / "classify.ipynb", as_version=4)
     line = _OPEN.format(host=str(folder.parent), build=str(build), kind=kind)
-    client = NotebookClient(
-        notebook,
-        # Sockets in the file system: nobody else on the machine can talk to the kernel.
-        km=AsyncKernelManager(kernel_name="python3", transport="ipc"),
-        timeout=CELL_SECONDS,
-        extra_arguments=[f"--IPKernelApp.exec_lines=[{line!r}]"],
-    )
     environment = {
         "VITGEN_BITFILE": str(stand_in(build)),
         "VITGEN_TIMEOUT": os.environ.get("VITGEN_TIMEOUT", str(CELL_SECONDS)),
     }
-    try:
-        client.execute(env=os.environ | environment)
-    except CellExecutionError as error:
-        raise FoundWrong(
-            f"A cell of {package}'s notebook failed: {error.ename}: {error.evalue}.",
-            "Run the cells up to it in Jupyter.",
-        ) from error
+    with tempfile.TemporaryDirectory() as sockets:
+        client = NotebookClient(
+            notebook,
+            # Sockets in the file system: nobody else on the machine can talk to the kernel.
+            km=AsyncKernelManager(
+                kernel_name="python3",
+                transport="ipc",
+                connection_file=str(Path(sockets) / "kernel.json"),
+            ),
+            timeout=CELL_SECONDS,
+            extra_arguments=[f"--IPKernelApp.exec_lines=[{line!r}]"],
+        )
+        try:
+            client.execute(env=os.environ | environment)
+        except CellExecutionError as error:
+            raise FoundWrong(
+                f"A cell of {package}'s notebook failed: {error.ename}: {error.evalue}.",
+                "Run the cells up to it in Jupyter.",
+            ) from error
     return str(nbformat.writes(notebook))
