@@ -79,7 +79,7 @@ class Road:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Cycles of an instruction that runs alone, its weights prefetched as far as the FIFO goes.
+    """Cycles of an instruction that runs alone, no weight there before it begins.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def array_cycles(product: Product, times: ProductTimes, prefetched: float) -> fl
 
 def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdown:
     times = product_times(engine, product, road)
-    busy = array_cycles(product, times, times.prefetch)
+    busy = array_cycles(product, times, 0.0)
     tiles = product.tiles
     fetch = busy - tiles * times.tile - times.after
     if product.source is RowSource.VALUES:
