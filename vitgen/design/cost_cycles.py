@@ -214,7 +214,11 @@ def _product_breakdown(engine: Engine, product: Product, road: Road) -> Breakdow
     if product.source is RowSource.VALUES:
         fetch = float(max(0, turn_cycles(engine, product) - product.k))
     drain = float(tiles * times.gap + times.after)
-    tail = max(0.0, float(times.floor - times.gap - times.after)) + REQUANT_LATENCY
+    left = times.floor
+    if product.route is Route.SOFTMAX:  # rows of no key leave behind the last score
+        none = product.row_tiles * product.tile_rows - product.limit
+        left -= none * sub_words(engine, engine.requant_lanes)
+    tail = max(0.0, float(left - times.gap - times.after)) + REQUANT_LATENCY
     fill = float(DEAL_CYCLES + COMMAND_LATENCY + ARRAY_LATENCY)
     if product.source is RowSource.WEIGHTS:  # the first weights come from DRAM
         fill = float(DEAL_CYCLES + road.latency + WEIGHT_LATENCY)
