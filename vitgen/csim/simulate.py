@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitgen.csim.loader import Library
-from vitgen.design.engine import Engine
+from vitgen.design.engine import BANKS, Engine
 from vitgen.design.isa import Instruction, encode_program
 from vitgen.design.packing import BEAT_BYTES, unpack_lanes, unpack_logits
 from vitgen.design.program import Program
 
 Bytes = NDArray[np.uint8]
 Int = NDArray[np.int64]
-
-BANKS = ("residual", "act", "prob", "key", "value")
 
 
 class Accelerator:

@@ -276,8 +276,8 @@ class _Machine:
             end += RESIDUAL_LATENCY
             # Increments queue behind a load of the stream: a full queue stops the array.
             queue = depths.residual_rows(self.engine).depth - depths.HAND_OVER.depth
-            open_ = open_tiles(self.engine.array, self.engine.pot_rows)
-            first = start + open_ * times.tile - times.gap
+            held = open_tiles(self.engine.array, self.engine.pot_rows)
+            first = start + held * times.tile - times.gap
             row = max(times.tile, times.floor) / work.tile_rows
             first += queue * max(row, sub_words(self.engine, self.engine.requant_lanes))
             late = max(0.0, self.residual_free - first)

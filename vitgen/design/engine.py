@@ -46,6 +46,12 @@ def turn_gap(array: str, dsp_rows: int, used: int, pot_rows: int) -> int:
     return max(length - 1, 1 if pot_rows else 0)
 
 
+def key_groups(group_lanes: int, groups: int, wide: int) -> int:
+    """Token groups of keys that one tile of QK^T takes: the largest divisor of ``groups`` that fits
+    ``wide`` rows of 8 bits, 0 if not even one does."""
+    return max((q for q in divisors(groups) if q * group_lanes <= wide), default=0)
+
+
 def key_slots(group_lanes: int, groups: int, wide: int, tokens: int) -> int:
     """Token tiles whose keys one tile of QK^T takes.
 
@@ -190,10 +196,8 @@ class Engine:
 
     @property
     def key_groups(self) -> int:
-        """Token groups of keys that one tile of QK^T takes: the largest divisor of ``groups`` that
-        fits the 8-bit rows."""
-        fitting = [q for q in divisors(self.groups) if q * self.group_lanes <= self.fixed_rows(8)]
-        return max(fitting, default=0)
+        """Token groups of keys that one tile of QK^T takes."""
+        return key_groups(self.group_lanes, self.groups, self.fixed_rows(8))
 
     @property
     def key_slots(self) -> int:

@@ -21,7 +21,7 @@ from vitgen.design.engine import (
     LANES_PER_PROCESS,
     MAX_WORD_BITS,
     POT_CODE_BITS,
-    divisors,
+    key_groups,
     key_slots,
     turn_gap,
 )
@@ -200,9 +200,8 @@ def pot_choices(workload: Workload, dsp_rows: Ints, per_dsp: int) -> tuple[Ints,
 
 def key_rows(group_lanes: int, groups: int, wide: int, tokens: int) -> int:
     """Keys of one tile of scores, with ``wide`` rows of 8 bits."""
-    fitting = [d for d in divisors(groups) if d * group_lanes <= wide]
-    slots = key_slots(group_lanes, groups, wide, tokens)
-    return group_lanes * max(fitting, default=1) * slots
+    fitting = max(1, key_groups(group_lanes, groups, wide))
+    return group_lanes * fitting * key_slots(group_lanes, groups, wide, tokens)
 
 
 class Bounds:
